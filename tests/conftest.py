@@ -1,0 +1,34 @@
+"""What every test relies on: checked shapes, one thread per worker, no network, and the folder of real clips."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is first imported
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes a test starts
+
+import hypothesis
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+assert "actionprompt" not in sys.modules, "imported before the hook: its shape annotations would not be checked"
+install_import_hook("actionprompt", "beartype.beartype")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
+hypothesis.settings.register_profile("actionprompt", deadline=None, print_blob=True)  # CI machines stall
+hypothesis.settings.load_profile("actionprompt")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real clips and goldens; they are not redistributable, so it is found by environment variable alone."""
+    folder = os.environ.get("ACTIONPROMPT_REAL_DATA")
+    if not folder:
+        pytest.skip("ACTIONPROMPT_REAL_DATA is not set: it names the folder of real clips")
+    if not Path(folder).is_dir():
+        pytest.fail(f"ACTIONPROMPT_REAL_DATA={folder} is not a folder; set it to the folder of real clips or unset it")
+    return Path(folder)
