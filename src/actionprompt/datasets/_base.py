@@ -1,8 +1,19 @@
-"""What every data set gives: named classes and lists of clips. No torch here, and no decoding."""
+"""What every data set gives: named classes, lists of clips, facts about where they come from. No torch, no decoding."""
 
 import hashlib
-from dataclasses import dataclass
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+VIDEO_SUFFIXES = frozenset(
+    (".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4")
+    + (".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv")
+)
+FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
 
 
 @dataclass(frozen=True)
@@ -26,17 +37,24 @@ class ClipList:
     class_names: tuple[str, ...]
     """Readable English names, the ones that go into prompts."""
     class_names_zh: tuple[str, ...] | None = None
+    source_names: tuple[str, ...] | None = None
+    """The names as the data set's authors spell them, in the same order."""
+    ignored: tuple[str, ...] = ()
+    """What lay beside the clips and is not one, a line each with the reason. Whoever loads a list shows these."""
 
     def __post_init__(self) -> None:
-        keys = [clip.key for clip in self.clips]
-        if len(set(keys)) != len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(f"{self.name}: expected every clip once, but {twice!r} is listed more than once")
-        wrong = [clip for clip in self.clips if not 0 <= clip.label < len(self.class_names)]
-        if wrong:
-            raise ValueError(
-                f"{self.name}: expected labels 0..{len(self.class_names) - 1}, got {wrong[0].label} for {wrong[0].key}"
-            )
+        seen: set[str] = set()
+        for clip in self.clips:
+            if clip.key in seen:
+                raise ValueError(f"{self.name}: expected every clip once, but {clip.key!r} is listed more than once")
+            seen.add(clip.key)
+            if not 0 <= clip.label < len(self.class_names):
+                raise ValueError(
+                    f"{self.name}: expected labels 0..{len(self.class_names) - 1}, got {clip.label} for {clip.key}"
+                )
+        for what, names in (("Chinese", self.class_names_zh), ("source", self.source_names)):
+            if names is not None and len(names) != len(self.class_names):
+                raise ValueError(f"{self.name}: {len(self.class_names)} class names but {len(names)} {what} names")
 
     @property
     def sha256(self) -> str:
@@ -48,3 +66,134 @@ class ClipList:
     def classes_sha256(self) -> str:
         """Hash of the class texts in order."""
         return hashlib.sha256("\n".join(self.class_names).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Info:
+    """The facts about one data set that people, prompts and augmentations need."""
+
+    title: str
+    """Its name as the field writes it."""
+    licence: str
+    citation: str
+    get: str
+    """Where and how to get it, and where to put it; shown to whoever lacks it."""
+    layouts: str
+    """The folder layouts that `load` understands."""
+    num_classes: int | None = None
+    """None where the user's own folder or list decides."""
+    counts: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    """Clips per (split, part) in the official lists."""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """Hash of each official list file as published, by file name."""
+    splits: tuple[int, ...] = (1,)
+    templates: tuple[str, ...] = ("a video of {}.",)
+    """Prompt templates with one `{}` for the class name."""
+    flip: bool = True
+    """False where left and right (or any mirrored motion) are classes of their own: no horizontal flip in training."""
+    letterbox: bool = False
+    """True where the clips' own shape gives the class away: scale every clip into one shape with borders."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class names of one data set, in the order of its official ids counted from 0."""
+
+    source: tuple[str, ...]
+    english: tuple[str, ...]
+    chinese: tuple[str, ...] | None
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name ends like a video file's."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_frame(name: str) -> bool:
+    """Whether a file name is that of a still picture."""
+    return os.path.splitext(name)[1].lower() in FRAME_SUFFIXES and not name.startswith(".")
+
+
+def frame_holes(names: Iterable[str]) -> list[int]:
+    """Numbers missing from a frame folder's file names, counting in the folder's own (most common) step.
+
+    `img_00001.jpg, img_00002.jpg, img_00004.jpg` -> `[3]`. Names without a number have no order to miss.
+    """
+    matches = (re.search(r"(\d+)\D*$", os.path.splitext(name)[0]) for name in names if is_frame(name))
+    numbers = sorted({int(match[1]) for match in matches if match})
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    if not steps:
+        return []
+    step = max(set(steps), key=lambda s: (steps.count(s), -s))
+    return sorted(set(range(numbers[0], numbers[-1], step)) - set(numbers))
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text list: UTF-8 with or without BOM, any line ending; without trailing blanks."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ValueError(f"no list file {path}; check the path") from None
+    except IsADirectoryError:
+        raise ValueError(f"expected a list file, got the folder {path}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: expected UTF-8 text, got {error.reason} at byte {error.start}; save as UTF-8"
+        ) from None
+    return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Class names in id order from a file of one name per line, of `id,name` rows, or JSON `{name: id}`.
+
+    Ids must be 0..K-1, each once. A first row `id,name` is a header.
+    """
+    if path.suffix.lower() == ".json":
+        try:
+            table = json.loads("\n".join(read_lines(path)))
+            pairs = [(int(number), str(name)) for name, number in table.items()]
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(f"{path}: expected a JSON object of name: id, got {error}") from None
+    else:
+        lines = [line.strip() for line in read_lines(path)]
+        lines = [line for line in lines if line]
+        if lines and re.fullmatch(r"id\s*,\s*\w+", lines[0], re.IGNORECASE):
+            lines = lines[1:]
+        split = [re.fullmatch(r"(\d+)\s*[, \t]\s*(.+)", line) for line in lines]
+        if lines and all(split):
+            pairs = [(int(match[1]), match[2].strip().strip('"')) for match in split if match]
+        else:
+            pairs = list(enumerate(lines))
+    names = tuple(name for _, name in sorted(pairs))
+    if [number for number, _ in sorted(pairs)] != list(range(len(pairs))) or not pairs:
+        raise ValueError(f"{path}: expected class ids 0..{len(pairs) - 1}, each once; check the file")
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{path}: expected every class name once, but {twice!r} is there more than once")
+    return names
+
+
+def read_labels(name: str) -> Labels:
+    """Class names that ship with the package: `labels/<name>.tsv`, columns source, English, Chinese."""
+    path = Path(__file__).parent / "labels" / f"{name}.tsv"
+    rows = [line.split("\t") for line in read_lines(path)]
+    assert rows[0] == ["source", "english", "chinese"], path
+    assert all(len(row) == 3 for row in rows), path
+    source, english, chinese = zip(*rows[1:])
+    return Labels(source, english, chinese)
+
+
+def require_folder(root: Path, what: str) -> Path:
+    """`root` as a path that is a folder, or one line that says what was expected there."""
+    root = Path(root).expanduser()
+    if not root.exists():
+        raise ValueError(f"{what}: no folder {root}; check the path")
+    if not root.is_dir():
+        raise ValueError(f"{what}: expected a folder, got the file {root}")
+    return root
+
+
+def some(items: Sequence[object], limit: int = 3) -> str:
+    """`a, b, c and 7 more`, for messages."""
+    text = ", ".join(str(item) for item in items[:limit])
+    return text if len(items) <= limit else f"{text} and {len(items) - limit} more"
