@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is first imported
@@ -9,12 +10,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes a test starts
 
 import hypothesis
+import jaxtyping
 import pytest
 import torch
-from jaxtyping import install_import_hook
 
 assert "actionprompt" not in sys.modules, "imported before the hook: its shape annotations would not be checked"
-install_import_hook("actionprompt", "beartype.beartype")
+jaxtyping.install_import_hook("actionprompt", "beartype.beartype")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
@@ -32,3 +33,11 @@ def real_data() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"ACTIONPROMPT_REAL_DATA={folder} is not a folder; set it to the folder of real clips or unset it")
     return Path(folder)
+
+
+@pytest.fixture
+def as_users_call() -> Iterator[None]:
+    """Switches the shape annotations off, as they are outside pytest: our own error text is what then answers."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
