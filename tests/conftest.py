@@ -9,13 +9,15 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is first importe
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes a test starts
 
+import beartype
 import hypothesis
 import jaxtyping
 import pytest
 import torch
 
 assert "actionprompt" not in sys.modules, "imported before the hook: its shape annotations would not be checked"
-jaxtyping.install_import_hook("actionprompt", "beartype.beartype")
+checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))  # an int may stand for a float
+jaxtyping.install_import_hook("actionprompt", "conftest.checked")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)

@@ -1,0 +1,443 @@
+"""From decoded frames to model input.
+
+Loader workers stay with uint8 (`eval_views`, `squash`); the device does the floating-point work in batches
+(`normalise`, `augment`, `mixup`). Evaluation follows CLIP's own preprocessing to the last bit; training draws once per
+clip, so that what does not move in a video does not move after augmentation either.
+
+Letters: F and T frames, H W source size in pixels, S side in pixels, N clips, K classes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import kornia
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+Fit = Literal["crop", "letterbox"]
+Linear = tuple[tuple[float, float], tuple[float, float]]
+
+PAD_VALUE = 0  # uint8: letterbox bars are black, before normalisation
+
+
+def eval_views(
+    frames: UInt8[np.ndarray, "F H W 3"], *, side_px: int, num_crops: int = 1, fit: Fit = "crop"
+) -> UInt8[np.ndarray, "{num_crops} F 3 {side_px} {side_px}"]:
+    """Deterministic square views of a clip: CLIP's own preprocessing, up to the uint8 picture before normalisation.
+
+    `fit="crop"`: Pillow's bicubic resize of the short side to `side_px`, long side rounded down, then a crop whose
+    offset is rounded half to even, as in CLIP's `_transform` (Radford et al., 2021). `num_crops=3` takes left, centre
+    and right of a landscape video, top, centre and bottom of a portrait one (the usual `clips x 3` views).
+    `fit="letterbox"`: the long side becomes `side_px` and the frame is centred on black; there is one such view.
+
+    Raises `ValueError` on frames that are not uint8 RGB `[F, H, W, 3]` and on a combination that has no meaning.
+    """
+    _check_frames(frames)
+    _check_side(side_px)
+    _check_fit(fit)
+    if num_crops not in (1, 3):
+        raise ValueError(f"num_crops must be 1 or 3, got {num_crops}")
+    if fit == "letterbox" and num_crops != 1:
+        raise ValueError(f"a letterboxed video has one view, got num_crops={num_crops}; use num_crops=1 or fit='crop'")
+
+    num_frames, height_px, width_px, _ = frames.shape
+    views = np.full((num_crops, num_frames, 3, side_px, side_px), PAD_VALUE, dtype=np.uint8)
+    if fit == "letterbox":
+        top, left, new_height, new_width = _letterbox(height_px, width_px, side_px)
+        for i, frame in enumerate(frames):
+            resized = _resize_pillow(frame, new_height, new_width)
+            views[0, i, :, top : top + new_height, left : left + new_width] = resized.transpose(2, 0, 1)
+        return views
+
+    short_px, long_px = sorted((height_px, width_px))
+    new_long = int(side_px * long_px / short_px)
+    centre = round((new_long - side_px) / 2)
+    offsets = (centre,) if num_crops == 1 else (0, centre, new_long - side_px)
+    landscape = width_px >= height_px
+    for i, frame in enumerate(frames):
+        resized = _resize_pillow(frame, *((side_px, new_long) if landscape else (new_long, side_px)))
+        for view, offset in zip(views, offsets):
+            crop = resized[:, offset : offset + side_px] if landscape else resized[offset : offset + side_px]
+            view[i] = crop.transpose(2, 0, 1)
+    return views
+
+
+def squash(
+    frames: UInt8[np.ndarray, "F H W 3"], *, side_px: int, fit: Fit = "crop"
+) -> tuple[UInt8[np.ndarray, "F 3 {side_px} {side_px}"], float]:
+    """Whole frames as squares of one size, so that clips of any shape stack, and the aspect needed to undo it.
+
+    Returns the frames and `aspect`, width / height of what was squashed; `augment` draws its crops in that true
+    geometry. `fit="letterbox"` keeps the shape by black bars instead, and its aspect is 1. Antialiased bicubic on
+    uint8 tensors: Pillow's picture but for rounding, in a tenth of its time.
+
+    The crop of a training clip is cut from these `side_px` pixels, not from the source: choose `side_px` somewhat
+    above the model's input side (256 for 224), or small crops come out soft.
+    """
+    _check_frames(frames)
+    _check_side(side_px)
+    _check_fit(fit)
+    num_frames, height_px, width_px, _ = frames.shape
+    # FHWC seen as FCHW is torch's channels_last: the layout its uint8 resize is fast in
+    source = torch.from_numpy(np.require(frames, requirements=["C", "W"])).permute(0, 3, 1, 2)
+    if fit == "crop":
+        whole = F.interpolate(source, size=(side_px, side_px), mode="bicubic", antialias=True)
+        return whole.contiguous().numpy(), width_px / height_px
+    top, left, new_height, new_width = _letterbox(height_px, width_px, side_px)
+    boxed = torch.full((num_frames, 3, side_px, side_px), PAD_VALUE, dtype=torch.uint8)
+    boxed[:, :, top : top + new_height, left : left + new_width] = F.interpolate(
+        source, size=(new_height, new_width), mode="bicubic", antialias=True
+    )
+    return boxed.numpy(), 1.0
+
+
+def normalise(
+    video: UInt8[Tensor, "N T 3 S S"], *, mean: Sequence[float], std: Sequence[float]
+) -> Float[Tensor, "N T 3 S S"]:
+    """`(video / 255 - mean) / std` per channel, float32, on the video's device."""
+    _check_video(video)
+    return _standardise(video.float().div_(255), mean, std)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Training augmentation, applied in this order; the defaults are random resized crop, flip and grey."""
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """Area of the random crop as a fraction of the frame, uniform in this range (Szegedy et al., 2015). `(1, 1)` is no
+    random crop: the largest centred box that `crop_ratio` allows is taken, so that `crop_ratio=(1, 1)` with it is the
+    centre crop of evaluation."""
+
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width / height of the random crop in the source's true geometry, log-uniform in this range (Szegedy et al.)."""
+
+    flip: float = 0.5
+    """Probability of mirroring left and right. Set it to 0 where left and right are classes (Jester,
+    Something-Something): nothing here can know that."""
+
+    grey: float = 0.2
+    """Probability of replacing the colours by their luma (ViFi-CLIP, X-CLIP: 0.2)."""
+
+    colour_jitter: float = 0.0
+    """Probability of colour jitter: brightness and contrast x [0.6, 1.4], saturation x [0.8, 1.2], hue +- 36 degrees,
+    in random order (X-CLIP, ViFi-CLIP: 0.8)."""
+
+    rand_augment: tuple[int, int] | None = None
+    """`(n, m)`: n random operations of magnitude m in 0..10 (RandAugment, Cubuk et al., 2020); `(4, 7)` is what papers
+    write as rand-m7-n4. Off where `None`. See `_rand_augment` for the operations."""
+
+    random_erasing: float = 0.0
+    """Probability of blanking one box, the same in all frames, to the mean colour (Zhong et al., 2020): area 2 % to
+    33 % of the picture, ratio 0.3 to 3.3."""
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "grey", "colour_jitter", "random_erasing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale is (low, high) with 0 < low <= high <= 1, got {self.crop_scale}")
+        low, high = self.crop_ratio
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"crop_ratio is (low, high) with 0 < low <= high, got {self.crop_ratio}")
+        if self.rand_augment is not None:
+            num_ops, magnitude = self.rand_augment
+            if num_ops < 1 or not 0 <= magnitude <= 10:
+                raise ValueError(
+                    f"rand_augment is (n, m) with n >= 1 and 0 <= m <= 10, got {self.rand_augment}; "
+                    "rand-m7-n4 is (4, 7), and None turns it off"
+                )
+
+
+def augment(
+    video: UInt8[Tensor, "N T 3 R R"],
+    aspect: Float[Tensor, " N"],
+    config: Augment,
+    *,
+    side_px: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    generator: torch.Generator,
+) -> Float[Tensor, "N T 3 {side_px} {side_px}"]:
+    """Random crop, flip, grey, colour jitter, RandAugment, normalise, erase: one draw per clip, shared by its frames.
+
+    `video` and `aspect` are what `squash` returns, stacked. Works on the video's device. `generator` gives one seed
+    per clip and nothing else is random: torch's and numpy's global state are neither read nor written, and a batch
+    may be cut into parts, in order, without changing the result. Where nothing random is configured the result is
+    `normalise` of the frames resized to `side_px`.
+
+    Whatever depends on pixel statistics (contrast, auto-contrast, equalise) takes them from the whole clip, so that a
+    background that stands still keeps its colour while something moves before it; papers that call an image
+    augmentation frame by frame let it flicker.
+    """
+    _check_video(video)
+    _check_side(side_px)
+    if aspect.shape != video.shape[:1]:
+        raise ValueError(
+            f"expected one aspect per clip, shape {list(video.shape[:1])}, got {list(aspect.shape)} "
+            f"for video {list(video.shape)}"
+        )
+    if not bool(((aspect > 0) & aspect.isfinite()).all()):
+        raise ValueError(f"aspect is width / height of the source, a positive number, got {aspect.tolist()}")
+
+    num_clips, num_frames = video.shape[:2]
+    out = torch.empty((num_clips, num_frames, 3, side_px, side_px), device=video.device)
+    fill = _per_channel(mean, video.device)
+    # clip by clip: every clip has its own operations, and one clip fits the processor's cache where a batch does not
+    for n, (clip_aspect, rng) in enumerate(zip(aspect.tolist(), _rngs(generator, num_clips))):
+        clip = _resize_box(video[n], _crop_box(rng, clip_aspect, config), side_px)
+        if rng.random() < config.flip:
+            clip = clip.flip(-1)
+        if rng.random() < config.grey:
+            clip = kornia.color.rgb_to_grayscale(clip).expand(-1, 3, -1, -1)
+        if rng.random() < config.colour_jitter:
+            clip = _colour_jitter(clip, rng)
+        if config.rand_augment is not None:
+            clip = _rand_augment(clip, rng, *config.rand_augment, fill=fill)
+        out[n] = clip
+        if rng.random() < config.random_erasing:
+            top, left, height, width = _erase_box(rng, side_px)
+            out[n, :, :, top : top + height, left : left + width] = fill
+    return _standardise(out, mean, std)
+
+
+def mixup(
+    video: Float[Tensor, "N T 3 S S"], targets: Float[Tensor, "N K"], *, alpha: float, generator: torch.Generator
+) -> tuple[Float[Tensor, "N T 3 S S"], Float[Tensor, "N K"]]:
+    """`x = lam * x_n + (1 - lam) * x_(n-1)`, the same for the targets, with `lam ~ Beta(alpha, alpha)` (Zhang et al.,
+    2018, eq. 1); one `lam` per batch, as in their code. `targets` are one-hot or smoothed rows. A clip's partner is
+    its neighbour in the batch, which the loader has shuffled; a batch of one comes back unchanged.
+    """
+    if not alpha > 0:
+        raise ValueError(f"mixup's alpha must be positive, got {alpha}; leave the call out to train without it")
+    if targets.ndim != 2 or len(targets) != len(video) or not targets.is_floating_point():
+        raise ValueError(
+            f"expected one float row of class weights per clip, [{len(video)}, K], got {targets.dtype} "
+            f"{list(targets.shape)} for video {list(video.shape)}; class numbers become rows by one_hot(...).float()"
+        )
+    (rng,) = _rngs(generator, 1)
+    weight = 1 - rng.beta(alpha, alpha)
+    return video.lerp(video.roll(1, 0), weight), targets.lerp(targets.roll(1, 0), weight)
+
+
+# --- geometry -------------------------------------------------------------------------------------------------------
+
+
+def _resize_pillow(frame: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(frame).resize((width_px, height_px), Image.Resampling.BICUBIC))
+
+
+def _letterbox(height_px: int, width_px: int, side_px: int) -> tuple[int, int, int, int]:
+    """Top, left, height, width in pixels of the frame inside the square."""
+    scale = side_px / max(height_px, width_px)
+    height, width = max(1, round(height_px * scale)), max(1, round(width_px * scale))
+    return (side_px - height) // 2, (side_px - width) // 2, height, width
+
+
+def _crop_box(rng: np.random.Generator, aspect: float, config: Augment) -> tuple[float, float, float, float]:
+    """Top, left, height, width as fractions of the frame. Ten draws of area and ratio; where none fits into the frame,
+    the largest centred box whose ratio is in range, whatever its area (Szegedy et al., 2015, as torchvision does)."""
+    low, high = config.crop_ratio
+    for _ in range(10):
+        area = rng.uniform(*config.crop_scale)
+        ratio = math.exp(rng.uniform(math.log(low), math.log(high)))
+        height, width = math.sqrt(area * aspect / ratio), math.sqrt(area * ratio / aspect)
+        if height <= 1 and width <= 1:
+            return rng.uniform(0, 1 - height), rng.uniform(0, 1 - width), height, width
+    ratio = min(max(aspect, low), high)
+    height, width = min(1.0, aspect / ratio), min(1.0, ratio / aspect)
+    return (1 - height) / 2, (1 - width) / 2, height, width
+
+
+def _resize_box(clip: Tensor, box: tuple[float, float, float, float], side_px: int) -> Tensor:
+    """Box of a uint8 clip, rounded to whole pixels, as float [T, 3, side, side] in [0, 1]; antialiased, as CLIP's own
+    training crop, which kornia's crops are not."""
+    top, left, height, width = (fraction * clip.shape[-1] for fraction in box)
+    rows = slice(round(top), max(round(top + height), round(top) + 1))
+    columns = slice(round(left), max(round(left + width), round(left) + 1))
+    pixels = clip[:, :, rows, columns].float().div_(255)
+    # bicubic overshoots beside hard edges
+    return F.interpolate(pixels, size=(side_px, side_px), mode="bicubic", antialias=True).clamp_(0, 1)
+
+
+def _erase_box(rng: np.random.Generator, side_px: int) -> tuple[int, int, int, int]:
+    """Top, left, height, width in pixels; a box longer than the picture is cut to it."""
+    area = rng.uniform(0.02, 1 / 3) * side_px**2
+    ratio = math.exp(rng.uniform(math.log(0.3), math.log(1 / 0.3)))
+    height = min(side_px, max(1, round(math.sqrt(area / ratio))))
+    width = min(side_px, max(1, round(math.sqrt(area * ratio))))
+    return int(rng.integers(side_px - height + 1)), int(rng.integers(side_px - width + 1)), height, width
+
+
+def _affine(clip: Tensor, linear: Linear, shift_px: tuple[float, float], fill: Tensor) -> Tensor:
+    """Maps pixel x to `linear @ (x - centre) + centre + shift`; what comes from outside the frame is `fill`."""
+    centre = (clip.shape[-1] - 1) / 2
+    (a, b), (c, d) = linear
+    offset_x = centre - a * centre - b * centre + shift_px[0]
+    offset_y = centre - c * centre - d * centre + shift_px[1]
+    matrix = torch.tensor([[[a, b, offset_x], [c, d, offset_y]]], dtype=clip.dtype, device=clip.device)
+    # about the fill colour, so that kornia's padding with zeros is the fill: half the work of its own "fill" mode
+    return kornia.geometry.warp_affine(clip - fill, matrix, clip.shape[-2:]).add_(fill)
+
+
+# --- colour: float clips [T, 3, S, S] in [0, 1] -----------------------------------------------------------------------
+
+
+def _standardise(video: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """In place."""
+    return video.sub_(_per_channel(mean, video.device)).div_(_per_channel(std, video.device))
+
+
+def _per_channel(values: Sequence[float], device: torch.device) -> Tensor:
+    if len(values) != 3:
+        raise ValueError(f"mean and std are one number per colour, 3 in all, got {values}")
+    return torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
+
+
+def _brightness(clip: Tensor, factor: float) -> Tensor:
+    return (clip * factor).clamp_(0, 1)
+
+
+def _contrast(clip: Tensor, factor: float) -> Tensor:
+    mean = kornia.color.rgb_to_grayscale(clip).mean()
+    return torch.lerp(mean, clip, factor).clamp_(0, 1)
+
+
+def _auto_contrast(clip: Tensor) -> Tensor:
+    low, high = clip.amin((0, 2, 3), keepdim=True), clip.amax((0, 2, 3), keepdim=True)
+    return torch.where(high > low, (clip - low) / (high - low), clip)
+
+
+_saturation = kornia.enhance.adjust_saturation_with_gray_subtraction
+
+
+def _colour_jitter(clip: Tensor, rng: np.random.Generator) -> Tensor:
+    steps = [
+        partial(_brightness, factor=rng.uniform(0.6, 1.4)),
+        partial(_contrast, factor=rng.uniform(0.6, 1.4)),
+        partial(_saturation, factor=rng.uniform(0.8, 1.2)),
+        partial(kornia.enhance.adjust_hue, factor=2 * math.pi * rng.uniform(-0.1, 0.1)),
+    ]
+    for i in rng.permutation(len(steps)):
+        clip = steps[i](clip)
+    return clip
+
+
+_OPERATIONS = (
+    *("auto_contrast", "equalise", "invert", "posterise", "solarise", "solarise_add"),
+    *("colour", "contrast", "brightness", "sharpness"),
+    *("rotate", "shear_x", "shear_y", "translate_x", "translate_y"),
+)
+
+
+def _rand_augment(clip: Tensor, rng: np.random.Generator, num_ops: int, magnitude: float, *, fill: Tensor) -> Tensor:
+    """RandAugment (Cubuk et al., 2020) in the variant that video papers mean by rand-m7-n4: the operations and ranges
+    of timm's "increasing" set, drawn uniformly with replacement, each applied with probability 1/2, with a random sign.
+
+    Differences: shears are about the centre and not the corner; posterise keeps at least one bit; pixel statistics are
+    the whole clip's; the magnitude is not jittered (timm's mstd).
+    """
+    for name in rng.choice(_OPERATIONS, size=num_ops):
+        level = float(rng.choice((-1, 1))) * magnitude / 10
+        if rng.random() < 0.5:
+            clip = _operation(name, clip, level, fill)
+    return clip
+
+
+def _operation(name: str, clip: Tensor, level: float, fill: Tensor) -> Tensor:
+    size = abs(level)
+    side_px = clip.shape[-1]
+    match name:
+        case "auto_contrast":
+            return _auto_contrast(clip)
+        case "equalise":
+            return kornia.enhance.equalize3d(clip.transpose(0, 1)).transpose(0, 1)
+        case "invert":
+            return 1 - clip
+        case "posterise":
+            return kornia.enhance.posterize(clip, max(1, 4 - int(4 * size)))
+        case "solarise":
+            return kornia.enhance.solarize(clip, 1 - size)
+        case "solarise_add":
+            return torch.where(clip < 0.5, (clip + 110 / 255 * size).clamp_(max=1), clip)
+        case "colour":
+            return _saturation(clip, 1 + 0.9 * level)
+        case "contrast":
+            return _contrast(clip, 1 + 0.9 * level)
+        case "brightness":
+            return _brightness(clip, 1 + 0.9 * level)
+        case "sharpness":
+            return kornia.enhance.sharpness(clip, 1 + 0.9 * level)
+        case "rotate":
+            cos, sin = math.cos(math.radians(30 * level)), math.sin(math.radians(30 * level))
+            return _affine(clip, ((cos, -sin), (sin, cos)), (0, 0), fill)
+        case "shear_x":
+            return _affine(clip, ((1, 0.3 * level), (0, 1)), (0, 0), fill)
+        case "shear_y":
+            return _affine(clip, ((1, 0), (0.3 * level, 1)), (0, 0), fill)
+        case "translate_x":
+            return _affine(clip, ((1, 0), (0, 1)), (0.45 * level * side_px, 0), fill)
+        case "translate_y":
+            return _affine(clip, ((1, 0), (0, 1)), (0, 0.45 * level * side_px), fill)
+    raise AssertionError(name)
+
+
+# --- draws and checks ------------------------------------------------------------------------------------------------
+
+
+def _rngs(generator: torch.Generator, count: int) -> list[np.random.Generator]:
+    seeds = torch.randint(2**63 - 1, (count,), generator=generator, device=generator.device)
+    return [np.random.default_rng(seed) for seed in seeds.tolist()]
+
+
+def _check_frames(frames: np.ndarray) -> None:
+    shape = list(frames.shape)
+    if frames.ndim == 4 and shape[3] == 3 and min(shape) > 0 and frames.dtype == np.uint8:
+        return
+    hint = ""
+    if frames.ndim == 3 and shape[2] == 3:
+        hint = "; a single frame is frames[None]"
+    elif frames.ndim == 4 and shape[1] == 3:
+        hint = "; the channels look second, turn them last with frames.transpose(0, 2, 3, 1)"
+    elif frames.ndim == 4 and shape[3] == 4:
+        hint = "; drop the alpha channel with frames[..., :3]"
+    elif frames.dtype != np.uint8:
+        hint = "; pictures are 0..255 here and are scaled after resizing"
+    raise ValueError(f"expected frames uint8 [F, H, W, 3], none empty, got {frames.dtype} {shape}{hint}")
+
+
+def _check_video(video: Tensor) -> None:
+    shape = list(video.shape)
+    if video.ndim == 5 and shape[2] == 3 and shape[3] == shape[4] and min(shape) > 0 and video.dtype == torch.uint8:
+        return
+    hint = ""
+    if video.ndim == 4 and shape[1] == 3:
+        hint = "; a single clip is video[None]"
+    elif video.ndim == 5 and shape[2] != 3 and shape[1] == 3:
+        hint = "; axes 1 and 2 look swapped, video.transpose(1, 2)"
+    elif video.ndim == 5 and shape[2] != 3 and shape[4] == 3:
+        hint = "; the channels look last, video.permute(0, 1, 4, 2, 3)"
+    elif video.ndim == 6:
+        hint = "; join clips and views with video.flatten(0, 1)"
+    elif video.dtype != torch.uint8:
+        hint = "; pass the pixels 0..255 as decoded, they are scaled here"
+    raise ValueError(
+        f"expected video uint8 [N, T, 3, S, S], none empty, got {str(video.dtype).removeprefix('torch.')} {shape}{hint}"
+    )
+
+
+def _check_side(side_px: int) -> None:
+    if side_px < 1:
+        raise ValueError(f"side_px must be at least 1, got {side_px}")
+
+
+def _check_fit(fit: str) -> None:
+    if fit not in ("crop", "letterbox"):
+        raise ValueError(f"fit must be 'crop' or 'letterbox', got {fit!r}")
