@@ -1,0 +1,162 @@
+"""What a method is. The only base class; a method is one file that subclasses it once, as `Model`.
+
+A method file, top to bottom: docstring (paper, equations, source of every number, differences from the paper),
+`Config`, the blocks only it uses, `Model`, then the tables `VARIANTS` (ablation rows of the paper by name), `RECIPES`
+(its training settings by protocol: fields of `config.TrainConfig` and `config.DataConfig`) and `PUBLISHED`.
+
+Letters: N videos (batch x views), T frames, S side in pixels, E width of the joint space, K classes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from actionprompt.backbone import CLIP
+
+Features = Any
+"""What `encode` gives and `head` takes: a tensor, or a small dataclass of tensors whose first axis is N."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number of a paper, in percent."""
+
+    dataset: str
+    protocol: str
+    """`closed-set`, `few-shot K=4`, `zero-shot`, ..."""
+    top1: float
+    source: str
+    """Where it is printed: `Table 7`."""
+    top5: float | None = None
+    variant: str = ""
+    """Which row, where it is not the full method: a key of `VARIANTS`, or words."""
+    backbone: str = "ViT-B/16"
+    num_frames: int | None = None
+    views: str = "1x1"
+    """Clips x crops."""
+
+
+class Method(nn.Module):
+    """Base of all methods.
+
+    A subclass takes `(config, clip, class_names, class_names_zh=None)`, calls `super().__init__(config, clip)` - which
+    freezes the backbone -, builds its blocks, unfreezes what it trains, and ends with `self.set_classes(...)`.
+    """
+
+    def __init__(self, config: Any, clip: CLIP) -> None:
+        super().__init__()
+        self.config = config
+        self.clip = clip.requires_grad_(False)
+        self.class_names: tuple[str, ...] = ()
+        self.class_names_zh: tuple[str, ...] | None = None
+
+    # What a subclass says about itself
+
+    @property
+    def frozen_features(self) -> bool:
+        """Does `encode` give the same for the same video throughout training, so that it may be cached? Then
+        `encode` returns one tensor and has no trained part."""
+        return False
+
+    @property
+    def open_vocabulary(self) -> bool:
+        """Can `set_classes` name other classes after training?"""
+        return True
+
+    def training_only(self) -> Iterable[nn.Module]:
+        """Modules that cannot touch a prediction; they are not saved into the inference model."""
+        return ()
+
+    # The way of a video
+
+    def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
+        """Name the classes; the subclass then encodes their prompts into non-persistent buffers.
+
+        Raises:
+            ValueError: no names, a name twice, or other names after training where the head is closed.
+        """
+        names = tuple(names)
+        if not names:
+            raise ValueError("expected at least one class name, got none")
+        twice = [name for index, name in enumerate(names) if name in names[:index]]
+        if twice:
+            raise ValueError(f"expected different class names, got {twice[0]!r} twice")
+        if names_zh is not None and len(names_zh) != len(names):
+            raise ValueError(f"expected one Chinese name per class, got {len(names_zh)} for {len(names)} classes")
+        if self.class_names and names != self.class_names and not self.open_vocabulary:
+            raise ValueError(
+                f"this model has learned parameters of its own for its {len(self.class_names)} classes "
+                f"({', '.join(self.class_names[:3])}, ...) and cannot be given other names; train an open-vocabulary "
+                f"method or configuration for that"
+            )
+        self.class_names = names
+        self.class_names_zh = tuple(names_zh) if names_zh is not None else None
+
+    def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Features:
+        """Normalised frames -> features. Default: the image tower on every frame, [N, T, E], not normalised."""
+        if video.ndim != 5 or video.shape[2] != 3:
+            hint = "; axes 1 and 2 look swapped" if video.ndim == 5 and video.shape[1] == 3 else ""
+            raise ValueError(f"expected video [N, T, 3, S, S], got {list(video.shape)}{hint}")
+        return self.clip.image(video.flatten(0, 1)).unflatten(0, video.shape[:2])
+
+    def head(self, features: Features) -> Float[Tensor, "N K"]:
+        """Features -> logits over the current class names."""
+        raise NotImplementedError
+
+    def loss(self, features: Features, labels: Tensor) -> dict[str, Tensor]:
+        """The key `loss` is what is minimised; other keys are its named parts, for the log.
+
+        `labels` are class indices [N], or soft targets [N, K] (label smoothing, mixup). Default: cross-entropy."""
+        return {"loss": F.cross_entropy(self.head(features).float(), labels)}
+
+    def forward(
+        self, video: Tensor | None, labels: Tensor | None = None, *, features: Features | None = None
+    ) -> Tensor | dict[str, Tensor]:
+        """Logits [N, K]; with labels, the losses. `features` from a cache take the place of the video."""
+        if features is None:
+            assert video is not None
+            features = self.encode(video)
+        return self.head(features) if labels is None else self.loss(features, labels)
+
+    # Training and storing
+
+    def param_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Optimiser groups over exactly the trained tensors. Default: one rate for all of them."""
+        return groups((p for p in self.parameters() if p.requires_grad), lr)
+
+    def trained_state(self, *, inference: bool = False) -> dict[str, Tensor]:
+        """The trained tensors by name, with buffers of the method's own that are persistent; without the parts only
+        training needs if `inference`. Everything else comes back from the backbone and the class names."""
+        skip = {id(p) for module in self.training_only() for p in [*module.parameters(), *module.buffers()]}
+        frozen = {id(p) for p in self.parameters() if not p.requires_grad} | {id(b) for b in self.clip.buffers()}
+        leave = frozen | (skip if inference else set())
+        return {name: value for name, value in self.state_dict(keep_vars=True).items() if id(value) not in leave}
+
+    @torch.no_grad()
+    def load_trained_state(self, state: dict[str, Tensor], *, inference: bool = False) -> None:
+        """Strict inverse of `trained_state`: names and shapes must match exactly."""
+        own = self.trained_state(inference=inference)
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            raise ValueError(
+                f"the weights do not fit this configuration: {len(missing)} missing (first: {missing[:1]}), "
+                f"{len(unknown)} unknown (first: {unknown[:1]})"
+            )
+        for name, tensor in own.items():
+            if tensor.shape != state[name].shape:
+                raise ValueError(f"{name}: expected shape {list(tensor.shape)}, got {list(state[name].shape)}")
+            tensor.copy_(state[name])
+        self.set_classes(self.class_names, self.class_names_zh)
+
+
+def groups(parameters: Iterable[nn.Parameter], lr: float, **options: Any) -> list[dict[str, Any]]:
+    """Two optimiser groups at one rate: matrices with weight decay; vectors and scalars (norms, biases) without."""
+    parameters = list(parameters)
+    parts = [p for p in parameters if p.ndim >= 2], [p for p in parameters if p.ndim < 2]
+    decayed = {"params": parts[0], "lr": lr, **options}
+    return [g for g in (decayed, {"params": parts[1], "lr": lr, "weight_decay": 0.0, **options}) if g["params"]]

@@ -1,0 +1,107 @@
+"""Frozen CLIP on video: prompt templates over the class names, mean pooling over frames, cosine similarity.
+
+The zero-shot baseline of the field (Radford et al., CLIP, ICML 2021, applied per frame and averaged). Two heads can be
+trained on the same frozen, cacheable frame embeddings; both start exactly at the zero-shot classifier:
+
+- `linear`: one weight per class and channel over the mean-pooled, normalised embedding, initialised with the text
+  features (CLIP's linear probe, initialised as in WiSE-FT, Wortsman et al., CVPR 2022). Blind to the order of frames.
+- `transformer`: a temporal transformer over the frame embeddings with learned positions and an outer residual, the
+  temporal head of ActionCLIP (Wang et al., 2021, "Transf") and of Efficient-Prompt (Ju et al., ECCV 2022). Sees order.
+
+Differences from the papers: the residual branch starts at zero, so that training starts at zero-shot.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from actionprompt.backbone import CLIP
+from actionprompt.layers import TemporalTransformer
+from actionprompt.methods._base import Method, Published
+
+VIDEO_TEMPLATES = (
+    "a photo of {}.",
+    "a photo of a person {}.",
+    "a video of {}.",
+    "a video of a person {}.",
+    "a video of a person doing {}.",
+    "a example of a person during {}.",
+    "a demonstration of the person performing {}.",
+)
+"""Seven of the templates OpenAI published for Kinetics-700 and UCF-101 (openai/CLIP, data/prompts.md, MIT)."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of `zeroshot`."""
+
+    templates: tuple[str, ...] = VIDEO_TEMPLATES
+    """Sentences with `{}` for the class name; a class is the normalised mean of its normalised sentence features."""
+    head: Literal["none", "linear", "transformer"] = "none"
+    """What is trained on the frozen frame embeddings; `none` trains nothing."""
+    num_layers: int = 2
+    """Layers of the temporal transformer."""
+    max_frames: int = 64
+    """Rows of the temporal transformer's position table: the most frames it can take."""
+
+
+class Model(Method):
+    """Frozen CLIP; see the file's docstring."""
+
+    config: Config
+    text: Tensor
+
+    def __init__(
+        self, config: Config, clip: CLIP, class_names: Sequence[str], class_names_zh: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(config, clip)
+        bad = [template for template in config.templates if template.count("{}") != 1]
+        if bad or not config.templates:
+            raise ValueError(f"expected templates with one {{}} for the class name, got {bad[:1] or 'none'}")
+        if config.head == "transformer":
+            self.temporal = TemporalTransformer(
+                clip.embed_dim, num_layers=config.num_layers, max_frames=config.max_frames
+            )
+        self.set_classes(class_names, class_names_zh)
+        if config.head == "linear":
+            self.linear = nn.Parameter(self.text.clone())
+
+    @property
+    def frozen_features(self) -> bool:
+        return True
+
+    @property
+    def open_vocabulary(self) -> bool:
+        return self.config.head != "linear"
+
+    @torch.no_grad()
+    def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
+        super().set_classes(names, names_zh)
+        texts = [template.format(name) for name in names for template in self.config.templates]
+        sentences = F.normalize(self.clip.text(texts).sentence, dim=-1)
+        text = F.normalize(sentences.unflatten(0, (len(names), -1)).mean(1), dim=-1)
+        self.register_buffer("text", text, persistent=False)
+
+    def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
+        if self.config.head == "transformer":
+            features = self.temporal(features)
+        video = F.normalize(F.normalize(features, dim=-1).mean(1), dim=-1)
+        weight = self.linear if self.config.head == "linear" else self.text
+        return self.clip.logit_scale.exp() * video @ weight.T
+
+
+VARIANTS = {"linear": Config(head="linear"), "transformer": Config(head="transformer")}
+
+RECIPES = {"few-shot": {"lr": 1e-3, "weight_decay": 0.01, "epochs": 50, "batch_size": 64, "warmup_epochs": 5.0}}
+"""Ours: the papers train other parts."""
+
+PUBLISHED = [
+    Published("ucf101", "zero-shot", 73.8, "TC-CLIP (Kim et al., ECCV 2024), as `frozen CLIP`"),
+    Published("hmdb51", "zero-shot", 47.9, "TC-CLIP (Kim et al., ECCV 2024), as `frozen CLIP`"),
+    Published("kinetics600", "zero-shot", 68.1, "TC-CLIP (Kim et al., ECCV 2024), as `frozen CLIP`"),
+]
