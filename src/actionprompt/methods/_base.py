@@ -52,6 +52,7 @@ class Method(nn.Module):
         super().__init__()
         self.config = config
         self.clip = clip.requires_grad_(False)
+        self._clip_sha256: str | None = None
         self.class_names: tuple[str, ...] = ()
         self.class_names_zh: tuple[str, ...] | None = None
 
@@ -122,6 +123,17 @@ class Method(nn.Module):
             assert video is not None
             features = self.encode(video)
         return self.head(features) if labels is None else self.loss(features, labels)
+
+    @property
+    def clip_sha256(self) -> str:
+        """Hash of the backbone as it was loaded; ask before the first step changes it."""
+        if self._clip_sha256 is None:
+            self._clip_sha256 = self.clip.fingerprint()
+        return self._clip_sha256
+
+    @clip_sha256.setter
+    def clip_sha256(self, value: str) -> None:
+        self._clip_sha256 = value
 
     # Training and storing
 

@@ -1,0 +1,149 @@
+"""The shared options, as frozen dataclasses, and their JSON form. A method's own options stand in its file."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from actionprompt.transforms import Augment
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How a clip becomes the input of a model."""
+
+    num_frames: int = 8
+    """Frames per view (T)."""
+    sampling: Literal["segment", "dense"] = "segment"
+    """One frame from each of T equal segments (TSN), or T consecutive frames with a stride."""
+    stride: int = 4
+    """Distance of the frames of a dense clip, in frames."""
+    fit: Literal["crop", "letterbox"] = "crop"
+    """Centre crop, or the whole frame with black bars; letterbox where the clips' shape gives the class away."""
+    num_clips: int = 1
+    """Temporal views in evaluation."""
+    num_crops: Literal[1, 3] = 1
+    """Spatial views in evaluation: the centre, or left, centre and right along the long side."""
+    random_groups: bool = False
+    """Evaluation draws its `num_clips` groups of frames at random (seeded per clip) instead of evenly."""
+    pooling: Literal["probabilities", "logits"] = "probabilities"
+    """What is averaged over the views; papers differ."""
+    augment: Augment = field(default_factory=Augment)
+    """Training augmentation; frozen features from a cache are made without it."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "stride", "num_clips"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if self.fit == "letterbox" and self.num_crops != 1:
+            raise ValueError("a letterboxed frame is seen whole: expected num_crops=1 with fit='letterbox'")
+
+    @property
+    def num_views(self) -> int:
+        """V: clips x crops in evaluation."""
+        return self.num_clips * self.num_crops
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained."""
+
+    epochs: int = 30
+    batch_size: int = 32
+    """Clips per optimiser step, over all processes and micro-batches."""
+    micro_batches: int = 1
+    """Gradient accumulation: parts a process cuts its share of the batch into. Losses that compare the clips of a
+    batch with each other then see one part at a time."""
+    lr: float = 1e-4
+    """Peak learning rate (AdamW); a method may give parts of itself other rates in proportion."""
+    weight_decay: float = 0.01
+    """For matrices; norms, biases and scalars have none."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup_epochs: float = 0.0
+    """Epochs of linear warm-up, before the cosine to zero."""
+    clip_grad_norm: float | None = 1.0
+    """Largest norm of the whole gradient; none for no limit."""
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    """Alpha of mixup's Beta distribution; 0 is off."""
+    mixed_precision: Literal["no", "bf16"] = "no"
+    gradient_checkpointing: bool = False
+    """Recompute the towers' layers in the backward pass: less memory, about a third more time."""
+    seed: int = 0
+    """Of everything: new weights, order, frames, augmentation."""
+    save_every_steps: int | None = None
+    """Steps between resumable checkpoints; none for one per epoch."""
+    max_broken: int = 0
+    """Unreadable clips an epoch may go without; one more stops the run."""
+    num_workers: int = 2
+    """Decoding processes per training process; 0 decodes in the training process."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "micro_batches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"expected label_smoothing in [0, 1), got {self.label_smoothing}")
+
+
+def to_json(value: Any) -> Any:
+    """A dataclass, and what it holds, as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(cls: Any, value: Any, *, where: str = "") -> Any:
+    """The inverse of `to_json`, checked field by field.
+
+    Raises:
+        ValueError: an unknown field (with the nearest known one) or a value of another type, naming the field.
+    """
+    if dataclasses.is_dataclass(cls) and isinstance(cls, type):
+        if not isinstance(value, dict):
+            raise ValueError(
+                f"{where or cls.__name__}: expected an object with the fields of {cls.__name__}, got {value!r}"
+            )
+        hints = typing.get_type_hints(cls)
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in value:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+                raise ValueError(f"{where}{cls.__name__} has no field {name!r}; {hint}")
+        return cls(**{name: from_json(hints[name], item, where=f"{where}{name}: ") for name, item in value.items()})
+    origin, args = typing.get_origin(cls), typing.get_args(cls)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return from_json(next(arg for arg in args if arg is not type(None)), value, where=where)
+    if origin is Literal:
+        if value not in args:
+            raise ValueError(f"{where}expected one of {', '.join(map(repr, args))}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or (args[-1] is not ... and len(value) != len(args)):
+            raise ValueError(f"{where}expected a list as {cls}, got {value!r}")
+        kinds = [args[0]] * len(value) if args[-1] is ... else args
+        return tuple(from_json(kind, item, where=where) for kind, item in zip(kinds, value, strict=True))
+    if cls is Any:
+        return value
+    if cls is Path and isinstance(value, str):
+        return Path(value)
+    if cls is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, cls) or (cls is int and isinstance(value, bool)):
+        raise ValueError(f"{where}expected {cls.__name__}, got {value!r}")
+    return value
+
+
+def update(config: Any, changes: dict[str, Any]) -> Any:
+    """A copy with some fields changed, checked like `from_json`."""
+    return from_json(type(config), {**to_json(config), **to_json(changes)})

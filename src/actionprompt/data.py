@@ -1,0 +1,164 @@
+"""From a list of clips to batches on the way to the device. Nothing unreadable is replaced or dropped silently.
+
+Letters: B clips of a batch, V views, T frames, R side of a training frame in pixels, S side of the model's input.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from actionprompt import sampling, transforms, video
+from actionprompt.config import DataConfig
+from actionprompt.datasets._base import Clip
+
+Position = tuple[int, int]
+"""(epoch, index into the clip list): all that the random draws of a clip depend on, beside the seed."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A clip that could not be read."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One clip as uint8 pixels."""
+
+    video: UInt8[np.ndarray, "V T 3 S S"]
+    aspect: float
+    label: int
+    key: str
+    position: Position
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B clips, and those that should have been among them."""
+
+    video: UInt8[Tensor, "B V T 3 S S"]
+    aspect: Float[Tensor, " B"]
+    """Width / height of the source of each clip; training frames are stored as squares."""
+    label: Int[Tensor, " B"]
+    key: tuple[str, ...]
+    position: tuple[Position, ...]
+    broken: tuple[Broken, ...]
+
+    def pin_memory(self) -> "Batch":
+        return Batch(
+            self.video.pin_memory(), self.aspect, self.label.pin_memory(), self.key, self.position, self.broken
+        )
+
+
+class VideoDataset(Dataset):
+    """Clips by `Position`. Training: one view of random frames, whole, squashed to squares of `train_side(side_px)`.
+    Evaluation: the deterministic views of `DataConfig`, with CLIP's own preprocessing."""
+
+    def __init__(self, clips: Sequence[Clip], config: DataConfig, *, side_px: int, training: bool, seed: int = 0):
+        self.clips, self.config, self.side_px, self.training, self.seed = clips, config, side_px, training, seed
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, position: Position) -> Sample | Broken:
+        clip = self.clips[position[1]]
+        try:
+            frames, aspect = (self._train_frames if self.training else self._views)(clip, position)
+        except video.VideoDecodeError as error:
+            return Broken(clip.key, error.reason)
+        return Sample(frames, aspect, clip.label, clip.key, position)
+
+    def _indices(self, clip: Clip, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
+        num_frames = video.probe(clip.path).num_frames
+        if self.config.sampling == "segment":
+            return sampling.segment(num_frames, self.config.num_frames, num_clips=num_clips, rng=rng)
+        return sampling.dense(
+            num_frames, self.config.num_frames, stride=self.config.stride, num_clips=num_clips, rng=rng
+        )
+
+    def _train_frames(self, clip: Clip, position: Position) -> tuple[np.ndarray, float]:
+        side_px = train_side(self.side_px)
+        indices = self._indices(clip, 1, clip_rng(self.seed, position, "frames"))
+        frames = video.read_frames(clip.path, indices.ravel(), short_side_px=side_px)
+        squares, aspect = transforms.squash(frames, side_px=side_px, fit=self.config.fit)
+        return squares[None], aspect
+
+    def _views(self, clip: Clip, position: Position) -> tuple[np.ndarray, float]:
+        config = self.config
+        rng = clip_rng(self.seed, (0, position[1]), "groups") if config.random_groups else None
+        indices = self._indices(clip, config.num_clips, rng)
+        frames = video.read_frames(clip.path, indices.ravel())
+        crops = transforms.eval_views(frames, side_px=self.side_px, num_crops=config.num_crops, fit=config.fit)
+        views = crops.reshape(config.num_crops, config.num_clips, config.num_frames, *crops.shape[2:]).swapaxes(0, 1)
+        return views.reshape(config.num_views, *views.shape[2:]), 1.0
+
+
+def train_side(side_px: int) -> int:
+    """Side of stored training frames: 256 for a model that sees 224."""
+    return round(side_px * 256 / 224)
+
+
+def clip_rng(seed: int, position: Position, purpose: str) -> np.random.Generator:
+    """The random numbers of one clip in one epoch: the same in any batch, process or resumed run."""
+    return np.random.default_rng([seed, *position, *purpose.encode()])
+
+
+def collate(samples: Sequence[Sample | Broken]) -> Batch:
+    """Stacks what could be read and lists what could not. All broken gives a batch of no clips."""
+    good = [sample for sample in samples if isinstance(sample, Sample)]
+    shape = good[0].video.shape if good else (0, 0, 3, 0, 0)
+    return Batch(
+        video=torch.from_numpy(np.stack([s.video for s in good]) if good else np.empty((0, *shape), np.uint8)),
+        aspect=torch.tensor([s.aspect for s in good], dtype=torch.float32),
+        label=torch.tensor([s.label for s in good], dtype=torch.long),
+        key=tuple(s.key for s in good),
+        position=tuple(s.position for s in good),
+        broken=tuple(sample for sample in samples if isinstance(sample, Broken)),
+    )
+
+
+def loader(dataset: VideoDataset, batches: Sequence[Sequence[Position]], *, num_workers: int) -> Iterator[Batch]:
+    """The named batches in order, decoded by `num_workers` processes ahead of time."""
+    return iter(
+        DataLoader(
+            dataset,
+            batch_sampler=batches,  # type: ignore[arg-type]
+            collate_fn=collate,
+            num_workers=num_workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread,
+        )
+    )
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)  # the workers themselves are the parallelism
+
+
+def epoch_batches(
+    num_clips: int, batch_size: int, *, epoch: int, seed: int, rank: int = 0, world_size: int = 1
+) -> list[list[Position]]:
+    """This process's share of every batch of an epoch, in a random order drawn from (seed, epoch).
+
+    All processes together see the batches a single one would. The last batch may be smaller; it is cut to a multiple of
+    `world_size`, so with several processes up to `world_size - 1` clips of an epoch's random order wait for the next.
+    """
+    if batch_size % world_size:
+        raise ValueError(f"expected a batch_size that {world_size} processes can share evenly, got {batch_size}")
+    order = np.random.default_rng([seed, epoch]).permutation(num_clips).tolist()
+    batches = []
+    for start in range(0, num_clips, batch_size):
+        batch = order[start : start + batch_size]
+        share = len(batch) // world_size
+        if share:
+            batches.append([(epoch, index) for index in batch[rank * share : (rank + 1) * share]])
+    if not batches:
+        raise ValueError(f"expected at least {world_size} clips to train on, got {num_clips}")
+    return batches
