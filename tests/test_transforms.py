@@ -1,5 +1,6 @@
 """Frames to model input: CLIP's preprocessing to the bit, and one draw per clip in training."""
 
+import colorsys
 import math
 import random
 from dataclasses import replace
@@ -203,7 +204,7 @@ def test_a_still_clip_stays_still_and_two_clips_differ():
 
 def test_a_still_background_stays_still_behind_motion():
     """Statistics of single frames (contrast, equalise) would let the background flicker when something bright moves."""
-    video = clips(1, 1, 64).repeat(40, 2, 1, 1, 1)
+    video = clips(1, 1, 64).repeat(40, 2, 1, 1, 1) // 2 + 40
     video[:, 1, :, 28:36, 28:36] = 255
     out = run(video, replace(PLAIN, colour_jitter=1, rand_augment=(4, 9)), side_px=64)
     changed = (out[:, 0] != out[:, 1]).any(1).float().mean((1, 2))
@@ -298,15 +299,29 @@ def test_grey_is_luma_and_keeps_its_probability():
     assert 20 < sum(colourless) < 60
 
 
-def test_colour_jitter_is_bounded_and_keeps_its_probability():
-    video = torch.full((200, 1, 3, 8, 8), 100, dtype=torch.uint8)
-    video[:, :, 0] = 140
-    out = run(video, replace(PLAIN, colour_jitter=0.8), side_px=8)
-    changed = (out - run(video, PLAIN, side_px=8)).abs().amax((1, 2, 3, 4)) > 1e-4
-    assert 140 < changed.sum() < 180
-    brightness = out.amax(2).flatten(1).mean(1) / (140 / 255)
-    assert 0.5 < brightness.min() < 0.7
-    assert 1.3 < brightness.max() < 1.5
+def test_colour_jitter_has_its_four_ranges_and_keeps_its_probability():
+    """Two grey halves show brightness by their sum and contrast by their difference; a flat colour then shows
+    saturation by its largest channel less its smallest, and hue."""
+    config = replace(PLAIN, colour_jitter=0.8)
+    halves = torch.full((200, 1, 3, 8, 8), 110, dtype=torch.uint8)
+    halves[..., 4:] = 90
+    out = run(halves, config, side_px=8)[:, 0, 0, 0]
+    light, dark = out[:, 0] * 255, out[:, 7] * 255
+    brightness, contrast = (light + dark) / 200, (light - dark) / (light + dark) * 10
+    flat = torch.tensor([110, 90, 90], dtype=torch.uint8).view(3, 1, 1).expand(200, 1, 3, 8, 8)
+    colours = run(flat, config, side_px=8)[:, 0, :, 0, 0]
+    saturation = (colours.amax(1) - colours.amin(1)) * 255 / 20 / brightness / contrast
+    hue = torch.tensor([(colorsys.rgb_to_hsv(*colour)[0] + 0.5) % 1 - 0.5 for colour in colours.tolist()])  # turns
+
+    assert 140 < (colours - flat[:, 0, :, 0, 0] / 255).abs().amax(1).gt(1e-4).sum() < 180
+    for values, low, high in (
+        (brightness, 0.6, 1.4),
+        (contrast, 0.6, 1.4),
+        (saturation, 0.8, 1.2),
+        (hue, -0.1, 0.1),
+    ):
+        assert low - 1e-3 < values.min() < low + 0.03
+        assert high - 0.03 < values.max() < high + 1e-3
 
 
 def test_erasing_is_one_box_of_mean_colour_held_over_time():
