@@ -1,19 +1,12 @@
 """What every data set gives: named classes, lists of clips, facts about where they come from. No torch, no decoding."""
 
 import hashlib
-import itertools
 import json
-import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-
-VIDEO_SUFFIXES = frozenset(
-    (".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4")
-    + (".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv")
-)
-FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
 
 
 @dataclass(frozen=True)
@@ -21,7 +14,8 @@ class Clip:
     """One labelled video: a file, or a folder of JPEG frames."""
 
     key: str
-    """Unique within its list and stable between machines: the path relative to the data root, with `/`."""
+    """Unique within its list and stable between machines: the clip as its official list names it, else its path
+    relative to the data root, with `/`."""
     path: Path
     label: int
     """Index into the list's `class_names`."""
@@ -40,7 +34,11 @@ class ClipList:
     source_names: tuple[str, ...] | None = None
     """The names as the data set's authors spell them, in the same order."""
     ignored: tuple[str, ...] = ()
-    """What lay beside the clips and is not one, a line each with the reason. Whoever loads a list shows these."""
+    """What lay among the clips and is none, a line each with the reason. Whoever loads a list shows these."""
+    missing: tuple[str, ...] = ()
+    """Keys of clips that the list names and that are not there; only by leave (`max_missing`). To be shown, too."""
+    layout: str = ""
+    """Where the clips lie under the root: the one of `Info.layouts` that fits."""
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -78,17 +76,24 @@ class Info:
     citation: str
     get: str
     """Where and how to get it, and where to put it; shown to whoever lacks it."""
-    layouts: str
-    """The folder layouts that `load` understands."""
+    layouts: tuple[str, ...]
+    """Where a clip may lie under the root, without its suffix: a video file or a folder of pictures."""
+    lists: tuple[str, ...] = ()
+    """The official list files, as patterns; they may lie in the root or in `annotations`, `splits` or `labels`
+    there."""
     num_classes: int | None = None
     """None where the user's own folder or list decides."""
     counts: Mapping[tuple[int, str], int] = field(default_factory=dict)
-    """Clips per (split, part) in the official lists."""
+    """Clips per (split, part) in the official lists; a list with another number is refused."""
     sha256: Mapping[str, str] = field(default_factory=dict)
-    """Hash of each official list file as published, by file name."""
+    """Hash (`lists_sha256`) of official list files as published, by the file name or pattern in `lists`."""
     splits: tuple[int, ...] = (1,)
+    parts: tuple[str, ...] = ("train", "test")
+    """Empty where the user's own folder or list decides: then the module has `parts(root)`."""
     templates: tuple[str, ...] = ("a video of {}.",)
-    """Prompt templates with one `{}` for the class name."""
+    """Prompt templates with one `{}` for the readable class name."""
+    templates_zh: tuple[str, ...] = ("一段{}的视频。",)
+    """The same for the Chinese name."""
     flip: bool = True
     """False where left and right (or any mirrored motion) are classes of their own: no horizontal flip in training."""
     letterbox: bool = False
@@ -104,30 +109,6 @@ class Labels:
     chinese: tuple[str, ...] | None
 
 
-def is_video(path: Path) -> bool:
-    """Whether the name ends like a video file's."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
-
-
-def is_frame(name: str) -> bool:
-    """Whether a file name is that of a still picture."""
-    return os.path.splitext(name)[1].lower() in FRAME_SUFFIXES and not name.startswith(".")
-
-
-def frame_holes(names: Iterable[str]) -> list[int]:
-    """Numbers missing from a frame folder's file names, counting in the folder's own (most common) step.
-
-    `img_00001.jpg, img_00002.jpg, img_00004.jpg` -> `[3]`. Names without a number have no order to miss.
-    """
-    matches = (re.search(r"(\d+)\D*$", os.path.splitext(name)[0]) for name in names if is_frame(name))
-    numbers = sorted({int(match[1]) for match in matches if match})
-    steps = [after - before for before, after in itertools.pairwise(numbers)]
-    if not steps:
-        return []
-    step = max(set(steps), key=lambda s: (steps.count(s), -s))
-    return sorted(set(range(numbers[0], numbers[-1], step)) - set(numbers))
-
-
 def read_lines(path: Path) -> list[str]:
     """Lines of a text list: UTF-8 with or without BOM, any line ending; without trailing blanks."""
     try:
@@ -141,6 +122,12 @@ def read_lines(path: Path) -> list[str]:
             f"{path}: expected UTF-8 text, got {error.reason} at byte {error.start}; save as UTF-8"
         ) from None
     return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def lists_sha256(paths: Sequence[Path]) -> str:
+    """Hash of list files in name order; line endings and trailing blanks do not count, since copies differ in them."""
+    texts = ("\n".join(read_lines(path)) for path in sorted(paths, key=lambda path: path.name))
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -173,6 +160,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     return names
 
 
+@lru_cache
 def read_labels(name: str) -> Labels:
     """Class names that ship with the package: `labels/<name>.tsv`, columns source, English, Chinese."""
     path = Path(__file__).parent / "labels" / f"{name}.tsv"

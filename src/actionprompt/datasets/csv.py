@@ -7,7 +7,7 @@ list's own folder. A label is a class name, or an id from 0 when `names` (a file
 `names` the classes are the labels of the whole table in sorted order, so that all parts count alike. The split column
 names parts (`train`, `val`, `test`, ...) and is required as soon as a part is asked for.
 
-Every row becomes a clip or an error with its line number: nothing is left out.
+Every row becomes a clip or an error with its line number: nothing is left out, unless `max_missing` allows it.
 """
 
 import csv
@@ -20,9 +20,16 @@ INFO = Info(
     title="csv",
     licence="yours",
     citation="",
-    get="Write a CSV file with the columns path,label and optionally split, and pass that file as root.",
-    layouts="a CSV file path,label[,split]; a clip is a video file or a folder of JPEG frames",
+    get="write a CSV file with the columns path,label and optionally split, and pass that file as root",
+    layouts=("<path as in the table>",),
+    parts=(),
 )
+
+
+def parts(root: str | Path) -> tuple[str | None, ...]:
+    """The parts that the table's split column names; (None,) without such a column."""
+    cells, columns = _cells(Path(root).expanduser())
+    return tuple(dict.fromkeys(row[columns["split"]] for _, row in cells)) if "split" in columns else (None,)
 
 
 def load(
@@ -32,63 +39,79 @@ def load(
     part: str | None = None,
     files: str | Path | None = None,
     names: str | Path | Sequence[str] | None = None,
-    require_files: bool = True,
+    max_missing: int | None = 0,
 ) -> ClipList:
     """The rows of the table `root` whose split column says `part`, or all rows.
 
-    Raises `ValueError` with the line number for a row with too few columns, an unknown label, or a path named twice;
-    and, with the number and the first names, for files that are not there.
+    `max_missing`: how many clips may be absent, named in `missing`; None does not look for them. Raises `ValueError`
+    with the line number for a row with too few columns, an unknown label, or a path named twice.
     """
     table = Path(root).expanduser()
     if split != 1:
         raise ValueError(f"csv: a table has one split, got split {split}; use its split column for parts")
-    lines = read_lines(table)
-    rows = csv.reader(lines, delimiter="\t" if table.suffix == ".tsv" else ",")
-    cells = [(rows.line_num, [cell.strip() for cell in row]) for row in rows if any(cell.strip() for cell in row)]
-    if not cells:
-        raise ValueError(f"{table}: expected rows path,label[,split], got an empty file")
-    header = [cell.lower() for cell in cells[0][1]]
-    if "path" in header and "label" in header:
-        columns, cells = {name: index for index, name in enumerate(header)}, cells[1:]
-    else:
-        columns = {"path": 0, "label": 1} | ({"split": 2} if len(header) > 2 else {})
+    cells, columns = _cells(table)
     if part is not None and "split" not in columns:
         raise ValueError(f"{table}: part {part!r} was asked for, but the table has no split column (path,label,split)")
-
-    width = 1 + max(columns[name] for name in ("path", "label", "split") if name in columns)
-    for line, row in cells:
-        if len(row) < width:
-            raise ValueError(f"{table}:{line}: expected {width} columns, got {len(row)}: {','.join(row)}")
-        if not row[columns["path"]] or not row[columns["label"]]:
-            raise ValueError(f"{table}:{line}: expected a path and a label, got an empty cell: {','.join(row)}")
-    labels = {row[columns["label"]] for _, row in cells}
-    if names is None:
-        if all(label.isdigit() for label in labels):
-            raise ValueError(
-                f"{table}: the labels are ids; give the class names with names (a file, one name per line)"
-            )
-        class_names = tuple(sorted(labels))
-    else:
-        class_names = read_names(Path(names)) if isinstance(names, str | Path) else tuple(names)
-    ids = {str(index): index for index in range(len(class_names))} if names is not None else {}
-    ids |= {name: index for index, name in enumerate(class_names)}
+    class_names, ids = _classes(table, {row[columns["label"]] for _, row in cells}, names)
 
     base = table.parent if files is None else Path(files).expanduser()
     clips: dict[str, Clip] = {}
-    parts: set[str] = set()
     for line, row in cells:
         key, label = row[columns["path"]].replace("\\", "/"), row[columns["label"]]
         if label not in ids:
             raise ValueError(f"{table}:{line}: class {label!r} is not among the {len(class_names)} names; check names")
-        parts.add(row[columns["split"]] if "split" in columns else "")
         if part is not None and row[columns["split"]] != part:
             continue
         if key in clips:
             raise ValueError(f"{table}:{line}: {key} is listed twice")
         clips[key] = Clip(key, base / key, ids[label])
     if not clips:
-        raise ValueError(f"{table}: no row has split {part!r}; the column has {', '.join(sorted(parts))}")
-    missing = [key for key, clip in clips.items() if not clip.path.exists()] if require_files else []
-    if missing:
+        parts = sorted({row[columns["split"]] for _, row in cells})
+        raise ValueError(f"{table}: no row has split {part!r}; the column has {', '.join(parts)}")
+
+    missing = [key for key, clip in clips.items() if not clip.path.exists()] if max_missing is not None else []
+    if len(missing) > (max_missing or 0):
         raise ValueError(f"{table}: {len(missing)} of {len(clips)} clips are not under {base}: {some(missing)}")
-    return ClipList(f"csv/{table.stem}" + (f"/{part}" if part else ""), tuple(clips.values()), class_names)
+    return ClipList(
+        f"csv/{table.stem}" + (f"/{part}" if part else ""),
+        tuple(clip for key, clip in clips.items() if key not in set(missing)),
+        class_names,
+        missing=tuple(missing),
+        layout=INFO.layouts[0],
+    )
+
+
+def _cells(table: Path) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
+    """Rows with their line numbers, and which column is which."""
+    reader = csv.reader(read_lines(table), delimiter="\t" if table.suffix == ".tsv" else ",")
+    cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    header = [cell.lower() for cell in cells[0][1]] if cells else []
+    if "path" in header and "label" in header:
+        known = ["path", "label", "split"]
+        columns, cells = {name: header.index(name) for name in known if name in header}, cells[1:]
+    else:
+        columns = {"path": 0, "label": 1} | ({"split": 2} if len(header) > 2 else {})
+    if not cells:
+        raise ValueError(f"{table}: expected rows path,label[,split], got none")
+    for line, row in cells:
+        if len(row) <= max(columns.values()):
+            raise ValueError(f"{table}:{line}: expected {1 + max(columns.values())} columns, got {','.join(row)!r}")
+        if not row[columns["path"]] or not row[columns["label"]]:
+            raise ValueError(f"{table}:{line}: expected a path and a label, got an empty cell in {','.join(row)!r}")
+    return cells, columns
+
+
+def _classes(
+    table: Path, labels: set[str], names: str | Path | Sequence[str] | None
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The class names in order, and what each label of the table counts as."""
+    if names is None:
+        if all(label.isdigit() for label in labels):
+            raise ValueError(
+                f"{table}: the labels are ids; give the class names with names (a file, one name per line)"
+            )
+        class_names = tuple(sorted(labels))
+        return class_names, {name: index for index, name in enumerate(class_names)}
+    class_names = read_names(Path(names)) if isinstance(names, str | Path) else tuple(names)
+    by_id = {str(index): index for index in range(len(class_names))}
+    return class_names, by_id | {name: index for index, name in enumerate(class_names)}

@@ -1,7 +1,7 @@
 """Your own clips, sorted into folders: the folder's name is the class.
 
 Layouts: `root/<class>/<clip>` (no part asked for) or `root/<part>/<class>/<clip>` (`part` is `train`, `val` or `test`).
-A clip is a video file or a folder of numbered JPEG or PNG frames. Classes are the folder names in sorted order, taken
+A clip is a video file or a folder of numbered pictures. Classes are the folder names in sorted order, taken
 over all parts together, so that train and test count alike; a file `root/classes.txt` (one folder name per line) sets
 another order. Underscores become spaces in the readable name.
 
@@ -11,7 +11,8 @@ Names that start with a dot are left out by convention. Everything else that is 
 
 from pathlib import Path
 
-from ._base import Clip, ClipList, Info, is_frame, is_video, read_names, require_folder, some
+from ..video import is_video
+from ._base import Clip, ClipList, Info, read_names, require_folder, some
 
 PARTS = ("train", "val", "test")
 
@@ -19,76 +20,74 @@ INFO = Info(
     title="folder",
     licence="yours",
     citation="",
-    get="Sort the clips into one folder per class and pass that folder as root.",
-    layouts="root/<class>/<clip>, or root/train/<class>/<clip> and root/test/<class>/<clip>; "
-    "a clip is a video file or a folder of JPEG frames",
+    get="sort the clips into one folder per class and pass the folder that holds those as root",
+    layouts=("<class>/<clip>", "<train|val|test>/<class>/<clip>"),
+    parts=(),
 )
 
 
-def load(root: str | Path, *, split: int = 1, part: str | None = None) -> ClipList:
+def parts(root: str | Path) -> tuple[str | None, ...]:
+    """Those of `train`, `val` and `test` that are folders of `root`, if there is no other folder; else (None,)."""
+    root = require_folder(Path(root), INFO.title)
+    folders = {path.name for path in _visible(root) if path.is_dir()}
+    return tuple(name for name in PARTS if name in folders) if folders and folders <= set(PARTS) else (None,)
+
+
+def load(root: str | Path, *, split: int = 1, part: str | None = None, max_missing: int | None = 0) -> ClipList:
     """All clips under `root` (`part=None`) or under `root/<part>`; without `root/test`, `test` is `root/val`.
 
+    `max_missing` is there because every data set has it: a folder lists nothing, so nothing can be missing.
     Raises `ValueError` for a wrong folder, no clips, a class that `classes.txt` lacks, clips one folder too deep.
     """
-    root = require_folder(Path(root), "folder")
+    root = require_folder(Path(root), INFO.title)
+    expected = f"expected {' or '.join(f'{root}/{layout}' for layout in INFO.layouts)}"
     if split != 1:
         raise ValueError(f"folder: a folder has one split, got split {split}; drop it")
-    parts = [name for name in PARTS if (root / name).is_dir()]
-    if part is None and parts and all(entry.name in PARTS for entry in _visible(root) if entry.is_dir()):
-        raise ValueError(f"folder: {root} holds the parts {', '.join(parts)}; say which one with part")
-    if part == "test" and "test" not in parts and "val" in parts:
+    there = parts(root)
+    if part is None and there != (None,):
+        raise ValueError(f"folder: {root} holds the parts {', '.join(map(str, there))}; say which one with part")
+    if part == "test" and "test" not in there and "val" in there:
         part = "val"
-    if part is not None and part not in parts:
-        raise ValueError(f"folder: no {root / part}; expected {INFO.layouts}")
+    if part is not None and part not in there:
+        raise ValueError(f"folder: no folder {root / part} beside other parts; {expected}")
 
-    bases = [root] if part is None else [root / name for name in parts]
+    bases = [root] if part is None else [root / str(name) for name in there]
     folders = sorted({entry.name for base in bases for entry in _visible(base) if entry.is_dir()})
+    names = tuple(folders)
     if (root / "classes.txt").is_file():
         names = read_names(root / "classes.txt")
         unknown = [name for name in folders if name not in names]
         if unknown:
             raise ValueError(f"folder: {root / 'classes.txt'} does not know the class folder {some(unknown)}")
-    else:
-        names = tuple(folders)
 
     base = root if part is None else root / part
-    clips: list[Clip] = []
-    ignored = [f"{entry.name}: a file beside the class folders" for entry in _visible(base) if not entry.is_dir()]
+    ignored = [f"{path.name}: a file beside the class folders" for path in _visible(base) if not path.is_dir()]
     ignored = [line for line in ignored if not line.startswith("classes.txt:")]
+    clips: list[Clip] = []
     for label, name in enumerate(names):
-        if not (base / name).is_dir():
-            ignored.append(f"{name}: no folder for this class in {base.name}")
-            continue
-        found = len(clips)
-        for entry in _visible(base / name):
-            key = entry.relative_to(root).as_posix()
-            if entry.is_dir():
-                inside = _visible(entry)
-                deeper = [file for file in inside if is_video(file)]
-                if deeper:
-                    raise ValueError(f"folder: {key}/{deeper[0].name} is one folder too deep; expected {INFO.layouts}")
-                if not any(is_frame(file.name) for file in inside):
-                    ignored.append(f"{key}: a folder without frames")
-                    continue
-            elif not is_video(entry):
-                ignored.append(f"{key}: not a video file")
+        before = len(clips)
+        for path in _visible(base / name) if (base / name).is_dir() else []:
+            key = path.relative_to(root).as_posix()
+            if is_video(path):
+                clips.append(Clip(key, path, label))
                 continue
-            clips.append(Clip(key, entry, label))
-        if len(clips) == found:
+            deeper = [inside for inside in _visible(path) if is_video(inside)] if path.is_dir() else []
+            if deeper:
+                raise ValueError(f"folder: {key}/{deeper[0].name} lies one folder too deep; {expected}")
+            ignored.append(f"{key}: {'a folder without pictures' if path.is_dir() else 'not a video file'}")
+        if len(clips) == before:
             ignored.append(f"{name}: a class without clips")
     if not clips:
-        raise ValueError(
-            f"folder: no clips in {base}; expected {INFO.layouts}" + (f" ({some(ignored)})" if ignored else "")
-        )
-    readable = tuple(name.replace("_", " ") for name in names)
+        raise ValueError(f"folder: no clips in {base}; {expected}" + (f" ({some(ignored)})" if ignored else ""))
     return ClipList(
         f"folder/{root.name}" + (f"/{part}" if part else ""),
         tuple(clips),
-        readable,
+        tuple(name.replace("_", " ") for name in names),
         source_names=names,
         ignored=tuple(ignored),
+        layout=INFO.layouts[0 if part is None else 1],
     )
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
