@@ -236,6 +236,14 @@ def test_a_batch_cut_in_parts_gives_the_same_clips():
     assert torch.equal(whole, torch.cat(parts))
 
 
+def test_mixed_precision_around_it_changes_nothing():
+    video, config = clips(20, 2, 48), replace(PLAIN, rand_augment=(4, 7))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = run(video, config)
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, run(video, config))
+
+
 def measured_boxes(config: Augment, aspect: float, num_clips: int = 300) -> np.ndarray:
     """Left, top, width, height of the crops as fractions of the frame, read off a picture whose colours are its
     coordinates: the slope of the colour is the size of the box."""

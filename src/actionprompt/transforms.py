@@ -191,20 +191,21 @@ def augment(
     out = torch.empty((num_clips, num_frames, 3, side_px, side_px), device=video.device)
     fill = _per_channel(mean, video.device)
     # clip by clip: every clip has its own operations, and one clip fits the processor's cache where a batch does not
-    for n, (clip_aspect, rng) in enumerate(zip(aspect.tolist(), _rngs(generator, num_clips))):
-        clip = _resize_box(video[n], _crop_box(rng, clip_aspect, config), side_px)
-        if rng.random() < config.flip:
-            clip = clip.flip(-1)
-        if rng.random() < config.grey:
-            clip = kornia.color.rgb_to_grayscale(clip).expand(-1, 3, -1, -1)
-        if rng.random() < config.colour_jitter:
-            clip = _colour_jitter(clip, rng)
-        if config.rand_augment is not None:
-            clip = _rand_augment(clip, rng, *config.rand_augment, fill=fill)
-        out[n] = clip
-        if rng.random() < config.random_erasing:
-            top, left, height, width = _erase_box(rng, side_px)
-            out[n, :, :, top : top + height, left : left + width] = fill
+    with torch.autocast(video.device.type, enabled=False):  # kornia's convolutions would round pixels to bfloat16
+        for n, (clip_aspect, rng) in enumerate(zip(aspect.tolist(), _rngs(generator, num_clips))):
+            clip = _resize_box(video[n], _crop_box(rng, clip_aspect, config), side_px)
+            if rng.random() < config.flip:
+                clip = clip.flip(-1)
+            if rng.random() < config.grey:
+                clip = kornia.color.rgb_to_grayscale(clip).expand(-1, 3, -1, -1)
+            if rng.random() < config.colour_jitter:
+                clip = _colour_jitter(clip, rng)
+            if config.rand_augment is not None:
+                clip = _rand_augment(clip, rng, *config.rand_augment, fill=fill)
+            out[n] = clip
+            if rng.random() < config.random_erasing:
+                top, left, height, width = _erase_box(rng, side_px)
+                out[n, :, :, top : top + height, left : left + width] = fill
     return _standardise(out, mean, std)
 
 
