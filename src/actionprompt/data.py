@@ -90,9 +90,10 @@ class VideoDataset(Dataset):
         squares, aspect = transforms.squash(frames, side_px=side_px, fit=self.config.fit)
         return squares[None], aspect
 
-    def _views(self, clip: Clip, position: Position) -> tuple[np.ndarray, float]:
+    def _views(self, clip: Clip, _: Position) -> tuple[np.ndarray, float]:
         config = self.config
-        rng = clip_rng(self.seed, (0, position[1]), "groups") if config.random_groups else None
+        # by key: a clip keeps its groups in whatever list or process it is met
+        rng = np.random.default_rng([self.seed, *clip.key.encode()]) if config.random_groups else None
         indices = self._indices(clip, config.num_clips, rng)
         frames = video.read_frames(clip.path, indices.ravel())
         crops = transforms.eval_views(frames, side_px=self.side_px, num_crops=config.num_crops, fit=config.fit)

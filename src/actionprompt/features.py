@@ -66,7 +66,7 @@ def cached(
     folder = (root or cache_root()) / "features"
     side_px = method.clip.image.image_size
     spec = _spec(method, config, side_px, autocast, seed)
-    paths = [_path(folder, spec, clip, index if config.random_groups else 0) for index, clip in enumerate(clips)]
+    paths = [_path(folder, spec, clip, clip.key if config.random_groups else "") for clip in clips]
     missing = [index for index, path in enumerate(paths) if path is None or not path.is_file()]
     broken: dict[int, data.Broken] = {}
     batches = [[(0, i) for i in missing[start : start + batch_size]] for start in range(0, len(missing), batch_size)]
@@ -126,7 +126,7 @@ def _spec(method: Method, config: DataConfig, side_px: int, autocast: torch.dtyp
     return json.dumps(spec, sort_keys=True)
 
 
-def _path(folder: Path, spec: str, clip: Clip, draw: int) -> Path | None:
+def _path(folder: Path, spec: str, clip: Clip, draw: str) -> Path | None:
     """Where this clip's features lie; None for a path that is not there (reading it then says what is wrong)."""
     try:
         files = sorted(clip.path.iterdir()) if clip.path.is_dir() else [clip.path]

@@ -164,14 +164,13 @@ def augment(
     side_px: int,
     mean: Sequence[float],
     std: Sequence[float],
-    generator: torch.Generator,
+    rngs: Sequence[np.random.Generator],
 ) -> Float[Tensor, "N T 3 {side_px} {side_px}"]:
     """Random crop, flip, grey, colour jitter, RandAugment, normalise, erase: one draw per clip, shared by its frames.
 
-    `video` and `aspect` are what `squash` returns, stacked. Works on the video's device. `generator` gives one seed
-    per clip and nothing else is random: torch's and numpy's global state are neither read nor written, and a batch
-    may be cut into parts, in order, without changing the result. Where nothing random is configured the result is
-    `normalise` of the frames resized to `side_px`.
+    `video` and `aspect` are what `squash` returns, stacked. Works on the video's device. Clip n draws from
+    `rngs[n]` alone, so that its pixels depend on no other clip, process or global state. Where nothing random is
+    configured the result is `normalise` of the frames resized to `side_px`.
 
     Whatever depends on pixel statistics (contrast, auto-contrast, equalise) takes them from the whole clip, so that a
     background that stands still keeps its colour while something moves before it; papers that call an image
@@ -192,7 +191,7 @@ def augment(
     fill = _per_channel(mean, video.device)
     # clip by clip: every clip has its own operations, and one clip fits the processor's cache where a batch does not
     with torch.autocast(video.device.type, enabled=False):  # kornia's convolutions would round pixels to bfloat16
-        for n, (clip_aspect, rng) in enumerate(zip(aspect.tolist(), _rngs(generator, num_clips))):
+        for n, (clip_aspect, rng) in enumerate(zip(aspect.tolist(), rngs, strict=True)):
             clip = _resize_box(video[n], _crop_box(rng, clip_aspect, config), side_px)
             if rng.random() < config.flip:
                 clip = clip.flip(-1)
@@ -210,7 +209,7 @@ def augment(
 
 
 def mixup(
-    video: Float[Tensor, "N T 3 S S"], targets: Float[Tensor, "N K"], *, alpha: float, generator: torch.Generator
+    video: Float[Tensor, "N T 3 S S"], targets: Float[Tensor, "N K"], *, alpha: float, rng: np.random.Generator
 ) -> tuple[Float[Tensor, "N T 3 S S"], Float[Tensor, "N K"]]:
     """`x = lam * x_n + (1 - lam) * x_(n-1)`, the same for the targets, with `lam ~ Beta(alpha, alpha)` (Zhang et al.,
     2018, eq. 1); one `lam` per batch, as in their code. `targets` are one-hot or smoothed rows. A clip's partner is
@@ -223,7 +222,6 @@ def mixup(
             f"expected one float row of class weights per clip, [{len(video)}, K], got {targets.dtype} "
             f"{list(targets.shape)} for video {list(video.shape)}; class numbers become rows by one_hot(...).float()"
         )
-    (rng,) = _rngs(generator, 1)
     weight = 1 - rng.beta(alpha, alpha)
     return video.lerp(video.roll(1, 0), weight), targets.lerp(targets.roll(1, 0), weight)
 
@@ -391,11 +389,6 @@ def _operation(name: str, clip: Tensor, level: float, fill: Tensor) -> Tensor:
 
 
 # --- draws and checks ------------------------------------------------------------------------------------------------
-
-
-def _rngs(generator: torch.Generator, count: int) -> list[np.random.Generator]:
-    seeds = torch.randint(2**63 - 1, (count,), generator=generator, device=generator.device)
-    return [np.random.default_rng(seed) for seed in seeds.tolist()]
 
 
 def _check_frames(frames: np.ndarray) -> None:

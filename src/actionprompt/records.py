@@ -1,0 +1,75 @@
+"""Records: one JSON file per result, with all that is needed to trace and repeat it."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actionprompt.config import to_json
+
+LIBRARIES = ("actionprompt", "torch", "transformers", "accelerate", "kornia", "av", "numpy", "torchmetrics")
+
+
+def provenance(*, seed: int, started: float | None = None) -> dict[str, Any]:
+    """Command, commit, hardware and versions of this process. `started` is `time.time()` at the beginning of the work:
+    the record then states its `hours`."""
+    now = datetime.datetime.now(datetime.UTC)
+    facts: dict[str, Any] = {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": seed,
+        "commit": commit(),
+        "date": now.isoformat(timespec="seconds"),
+        "hardware": hardware(),
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+    if started is not None:
+        facts["hours"] = round((now.timestamp() - started) / 3600, 4)
+    return facts
+
+
+def commit() -> str | None:
+    """Hash of the checked-out commit the package runs from, with `-dirty` where files differ; None if installed."""
+    here = Path(__file__).resolve().parent
+
+    def git(*args: str) -> str:
+        return subprocess.run(["git", "-C", here, *args], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        if not git("ls-files", Path(__file__).name):
+            return None  # the package lies in somebody else's repository
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores this process may use, memory, and the GPU if there is one."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(terse=True),
+    }
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Write a record atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(to_json(record), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
