@@ -5,7 +5,7 @@ Letters: N videos, T frames, L tokens, D width.
 
 import torch
 import torch.distributed
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -59,6 +59,16 @@ class TemporalTransformer(nn.Module):
         for block in self.blocks:
             x = block(x)
         return frames + self.output(self.norm(x))
+
+
+def same_label_targets(labels: Int[Tensor, " N"]) -> Float[Tensor, "N N"]:
+    """Row i: equal weight on every sample of i's class, i itself among them; rows sum to 1.
+
+    With them `F.cross_entropy(similarity, targets)` is the supervised contrastive loss: the mean over anchors of the
+    mean over their positives of -log softmax (Khosla et al., 2020, outside the logarithm). The KL divergence to the
+    same targets is it minus their entropy."""
+    same = (labels[:, None] == labels).float()
+    return same / same.sum(1, keepdim=True)
 
 
 def gather_batch(x: Tensor) -> Tensor:
