@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -53,6 +53,22 @@ class Layer(nn.Module):
         """x + MHSA(LN(x)). `bias` [*, L, L] is added to the attention logits before the softmax (-inf masks)."""
         return self._run(self._attend, x, bias)
 
+    def keys_values(self, x: Float[Tensor, "N L D"]) -> tuple[Float[Tensor, "N H L d"], Float[Tensor, "N H L d"]]:
+        """What `attend_to` sees of tokens x: lets many sequences share the tokens they have in common."""
+        _, k, v = self._qkv(x)
+        return k, v
+
+    def attend_to(
+        self,
+        x: Float[Tensor, "N L D"],
+        keys: Float[Tensor, "N H M d"],
+        values: Float[Tensor, "N H M d"],
+        mask: Bool[Tensor, "... #L M"] | None = None,
+    ) -> Float[Tensor, "N L D"]:
+        """x + MHA(queries of LN(x), keys, values): `attend` with the keys chosen by the caller; x sees where `mask` is
+        true ([L, M], or [N, 1, L, M]), and no causal mask is added."""
+        return self._run(self._attend_to, x, keys, values, mask)
+
     def feed(self, x: Tensor) -> Tensor:
         """x + MLP(LN(x))."""
         return self._run(lambda x: x + self.mlp(self.layer_norm2(x)), x)
@@ -79,6 +95,11 @@ class Layer(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=self.is_causal and bias is None)
         return x + self.self_attn.out_proj(y.transpose(1, 2).flatten(2))
 
+    def _attend_to(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        q = self.self_attn.q_proj(self.layer_norm1(x)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        return x + self.self_attn.out_proj(y.transpose(1, 2).flatten(2))
+
     def _run(self, half: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(half, *args, use_reentrant=False)
@@ -103,8 +124,8 @@ class ImageTower(nn.Module):
         self.embed_dim: int = projection.out_features
         self.grid: int = self.image_size // self.patch_size
 
-    def embed(self, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N 1+P D"]:
-        """Normalised pixels -> class token and patch tokens with their positions added, before `pre_norm`."""
+    def embed(self, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N L D"]:
+        """Normalised pixels -> class token and P patch tokens (L = 1 + P), positions added, before `pre_norm`."""
         if pixels.shape[-1] != self.image_size:
             raise ValueError(
                 f"expected pictures of {self.image_size} x {self.image_size} pixels for this backbone, got "

@@ -1,0 +1,262 @@
+"""The contract every method is held to. New files in `methods/` are found by themselves."""
+
+import dataclasses
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from actionprompt import checkpoint, methods
+from actionprompt.backbone import CLIP, load_clip
+from actionprompt.config import DataConfig, TrainConfig, from_json, to_json, update
+from actionprompt.methods._base import Published
+
+NAMES = ("sit down", "stand up", "wave", "clap the hands", "run")
+NAMES_ZH = ("坐下", "站起来", "挥手", "拍手", "跑步")
+OTHER, OTHER_ZH = ("jump", "throw a ball"), ("跳跃", "扔球")
+N, T = 3, 4
+
+
+def cases():
+    for name in methods.names():
+        yield pytest.param(name, None, id=name)
+        for variant in methods.get(name).VARIANTS:
+            yield pytest.param(name, variant, id=f"{name}-{variant}")
+
+
+every = pytest.mark.parametrize(("name", "variant"), list(cases()))
+
+
+@cache
+def _clip_state() -> dict[str, Tensor]:
+    return load_clip("random:nano").state_dict()
+
+
+def backbone() -> CLIP:
+    clip = load_clip("random:nano")
+    clip.load_state_dict(_clip_state())
+    return clip
+
+
+def build(name: str, variant: str | None, *, names=NAMES, names_zh=NAMES_ZH, seed: int = 0, noise: float = 0.0):
+    config = methods.get(name).VARIANTS[variant] if variant else None
+    method = methods.build(name, backbone(), names, names_zh, config=config, seed=seed)
+    method.clip_sha256  # noqa: B018 - the hash of the backbone as loaded
+    if noise:
+        generator = torch.Generator().manual_seed(7)
+        with torch.no_grad():
+            for parameter in method.parameters():
+                if parameter.requires_grad:
+                    parameter += noise * torch.randn(parameter.shape, generator=generator)
+            method.set_classes(names, names_zh)
+    return method
+
+
+def video(n: int = N, seed: int = 1) -> Tensor:
+    return torch.randn(n, T, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def rows(features, index):
+    """The features of some videos: `encode` gives a tensor or a dataclass of tensors with N first."""
+    if isinstance(features, Tensor):
+        return features[index]
+    return dataclasses.replace(
+        features, **{f.name: getattr(features, f.name)[index] for f in dataclasses.fields(features)}
+    )
+
+
+@every
+def test_logits_are_finite_and_have_their_shape(name, variant):
+    method = build(name, variant, noise=0.02).eval()
+    with torch.no_grad():
+        logits = method(video())
+    assert logits.shape == (N, len(NAMES))
+    assert logits.isfinite().all()
+
+
+@every
+def test_head_of_encode_is_the_whole_forward(name, variant):
+    method = build(name, variant, noise=0.02).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(method.head(method.encode(video())), method(video()), rtol=0, atol=0)
+
+
+@every
+def test_a_video_does_not_depend_on_the_others_in_its_batch(name, variant):
+    method = build(name, variant, noise=0.02).eval()
+    with torch.no_grad():
+        together = method(video())
+        alone = torch.cat([method(video()[i : i + 1]) for i in range(N)])
+        swapped = method(video().flip(0)).flip(0)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(together, swapped, rtol=1e-4, atol=1e-4)
+
+
+@every
+def test_every_trained_tensor_gets_a_gradient_and_no_other_changes(name, variant):
+    method = build(name, variant, noise=0.02).train()
+    trained = {key: p for key, p in method.named_parameters() if p.requires_grad}
+    if not trained:
+        assert (name, variant) == ("zeroshot", None), "only plain zero-shot has nothing to train"
+        return
+    frozen = {key: p.clone() for key, p in method.named_parameters() if not p.requires_grad}
+    optimizer = torch.optim.AdamW(method.param_groups(1e-3))
+    losses = method(video(5), torch.tensor([0, 1, 1, 3, 4]))
+    losses["loss"].backward()
+    without = [key for key, p in trained.items() if p.grad is None or not p.grad.any()]
+    assert not without
+    before = {key: p.clone() for key, p in trained.items()}
+    optimizer.step()
+    still = [key for key, p in trained.items() if torch.equal(p, before[key])]
+    assert not still
+    assert all(torch.equal(p, frozen[key]) for key, p in method.named_parameters() if key in frozen)
+
+
+@every
+def test_optimiser_groups_hold_every_trained_tensor_once(name, variant):
+    method = build(name, variant)
+    listed = [id(p) for group in method.param_groups(1e-3) for p in group["params"]]
+    assert sorted(listed) == sorted(id(p) for p in method.parameters() if p.requires_grad)
+
+
+@every
+def test_same_seed_same_numbers(name, variant):
+    results = []
+    for global_seed in (1, 2):
+        torch.manual_seed(global_seed)
+        method = build(name, variant, seed=5).eval()
+        with torch.no_grad():
+            results.append(method(video()))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+@every
+def test_saved_and_loaded_gives_equal_logits(name, variant, tmp_path):
+    method = build(name, variant, noise=0.02).eval()
+    with torch.no_grad():
+        expected = method(video())
+    checkpoint.save(tmp_path / "model", method)
+    loaded, manifest = checkpoint.load(tmp_path / "model", clip=backbone())
+    assert manifest["method"] == name
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(video()), expected, rtol=0, atol=0)
+
+
+@every
+def test_other_class_names_work_or_are_refused_with_the_reason(name, variant):
+    method = build(name, variant, noise=0.02).eval()
+    if not method.open_vocabulary:
+        with pytest.raises(ValueError, match="cannot be given other names"):
+            method.set_classes(OTHER, OTHER_ZH)
+        return
+    with torch.no_grad():
+        method.set_classes(OTHER, OTHER_ZH)
+        logits = method(video())
+        assert logits.shape == (N, 2)
+        method.set_classes(NAMES, NAMES_ZH)
+        again = method(video())
+    torch.testing.assert_close(again, build(name, variant, noise=0.02).eval()(video()).detach(), rtol=1e-5, atol=1e-5)
+
+
+@every
+def test_permuted_class_names_permute_the_logits(name, variant):
+    method = build(name, variant, noise=0.02).eval()
+    if not method.open_vocabulary:
+        pytest.skip("the classes are the rows of learned parameters")
+    order = [3, 0, 4, 2, 1]
+    with torch.no_grad():
+        expected = method(video())[:, order]
+        method.set_classes([NAMES[i] for i in order], [NAMES_ZH[i] for i in order])
+        torch.testing.assert_close(method(video()), expected, rtol=1e-4, atol=1e-4)
+
+
+@every
+def test_runs_in_bf16_autocast(name, variant):
+    method = build(name, variant, noise=0.02).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        if any(p.requires_grad for p in method.parameters()):
+            loss = method(video(), torch.tensor([0, 1, 1]))["loss"]
+            loss.backward()
+            assert loss.isfinite()
+        with torch.no_grad():
+            logits = method.eval()(video())
+    assert logits.isfinite().all()
+
+
+@every
+def test_frozen_features_are_one_tensor_and_do_not_train(name, variant):
+    method = build(name, variant, noise=0.02).train()
+    if not method.frozen_features:
+        pytest.skip("encode is trained")
+    features = method.encode(video())
+    assert isinstance(features, Tensor)
+    assert not features.requires_grad
+    assert features.shape[0] == N
+
+
+@every
+def test_gradient_checkpointing_changes_no_gradient(name, variant):
+    gradients = []
+    for enabled in (False, True):
+        method = build(name, variant, noise=0.02).train()
+        if not any(p.requires_grad for p in method.parameters()):
+            pytest.skip("nothing to train")
+        method.clip.set_gradient_checkpointing(enabled)
+        torch.manual_seed(0)
+        method(video(), torch.tensor([0, 1, 1]))["loss"].backward()
+        gradients.append({key: p.grad for key, p in method.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for key, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][key], gradient, rtol=1e-4, atol=1e-5)
+
+
+@every
+def test_what_training_alone_needs_cannot_touch_a_prediction(name, variant):
+    method = build(name, variant, noise=0.02).eval()
+    modules = list(method.training_only())
+    if not modules:
+        pytest.skip("every part is needed for predictions")
+    with torch.no_grad():
+        expected = method(video())
+        for module in modules:
+            for parameter in module.parameters():
+                parameter.fill_(float("nan"))
+        assert torch.equal(method(video()), expected)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_the_file_holds_what_every_method_file_holds(name):
+    module = methods.get(name)
+    assert module.__doc__
+    assert dataclasses.fields(module.Config) is not None
+    for config in [module.Config(), *module.VARIANTS.values()]:
+        assert from_json(module.Config, to_json(config)) == config
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            config.no_such_field = 1
+    assert module.PUBLISHED is not None
+    assert all(isinstance(item, Published) and 0 < item.top1 <= 100 and item.source for item in module.PUBLISHED)
+    for recipe in module.RECIPES.values():
+        update(TrainConfig(), {key: value for key, value in recipe.items() if key != "data"})
+        update(DataConfig(), recipe.get("data", {}))
+
+
+def test_a_typo_in_a_method_name_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match=r"no method 'vifi_clp'; did you mean 'vifi_clip'\?"):
+        methods.get("vifi_clp")
+
+
+def test_video_with_swapped_axes_is_refused(as_users_call):
+    method = build("zeroshot", None)
+    with pytest.raises(ValueError, match=r"got \[3, 3, 4, 32, 32\]; axes 1 and 2 look swapped"):
+        method.encode(video().transpose(1, 2))
+
+
+def test_class_names_are_checked():
+    method = build("zeroshot", None)
+    with pytest.raises(ValueError, match="at least one class name"):
+        method.set_classes([])
+    with pytest.raises(ValueError, match="'wave' twice"):
+        method.set_classes(["wave", "clap", "wave"])
+    with pytest.raises(ValueError, match="one Chinese name per class, got 1 for 2"):
+        method.set_classes(["wave", "clap"], ["挥手"])
