@@ -79,8 +79,7 @@ class Info:
     layouts: tuple[str, ...]
     """Where a clip may lie under the root, without its suffix: a video file or a folder of pictures."""
     lists: tuple[str, ...] = ()
-    """The official list files, as patterns; they may lie in the root or in `annotations`, `splits` or `labels`
-    there."""
+    """The official list files, as patterns; they may lie in the root or in `_lists.LIST_FOLDERS` under it."""
     num_classes: int | None = None
     """None where the user's own folder or list decides."""
     counts: Mapping[tuple[int, str], int] = field(default_factory=dict)
