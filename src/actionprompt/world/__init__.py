@@ -1,8 +1,9 @@
-"""ActionWorld: a generated world of people doing things, in which motion and appearance are known exactly."""
+"""ActionWorld: a generated world of people doing things, in which motion and appearance are known exactly.
 
+`still` draws captioned pictures; `actionprompt.datasets.actionworld` has the videos.
+"""
+
+from actionprompt.world.scene import VERSION
 from actionprompt.world.stills import Still, still
-
-VERSION = "1"
-"""Part of every path and seed. Any change of the pixels raises it."""
 
 __all__ = ["VERSION", "Still", "still"]

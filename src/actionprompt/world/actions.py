@@ -34,8 +34,9 @@ def _one(kind: Kind, motion: Motion, home: str, name: str, name_zh: str) -> Acti
     return Activity(motion.__name__, kind, motion, (name,), (name_zh,), home)
 
 
-# The first half of the classes is the base half, the second the novel one: five pairs, five cyclic and three still
-# classes each; the two classes of a pair and the two rhythms of clapping are on one side. Every place is home to four.
+# The first and the second half of the classes, which base-to-novel sets against each other, hold five pairs, five
+# cyclic and three still classes each; the two classes of a pair and the two rhythms of clapping are on one side. Every
+# place is home to four classes.
 ACTIVITIES: tuple[Activity, ...] = (
     _pair(motions.sit, "living room", ("sitting down", "坐下"), ("standing up", "站起来")),
     _pair(motions.pick_up, "office", ("picking up an object", "捡起东西"), ("putting down an object", "放下东西")),

@@ -82,7 +82,7 @@ def render(
 
     picture = _background(place, background, scale)
     if camera.flip:
-        picture = picture[:, ::-1]
+        picture = np.ascontiguousarray(picture[:, ::-1])
     levels = np.arange(256)[:, None] * np.asarray(camera.light)
     table = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)[None]
     side = size_px * OVERSAMPLING

@@ -7,6 +7,9 @@ import numpy as np
 
 from actionprompt.world.figure import Actor, Colour
 
+VERSION = "1"
+"""Of the whole world: part of every path and of the seeds of clips. Any change of the pixels raises it."""
+
 SHIRTS: dict[str, tuple[Colour, str]] = {
     "red": ((208, 56, 52), "红色"),
     "orange": ((236, 136, 44), "橙色"),

@@ -1,0 +1,189 @@
+"""From scene numbers to video files: which scenes there are, how one is played, and the folder that holds the clips.
+
+Promised across machines, for one `VERSION`: the same keys and labels, and the same frames before encoding
+(`frames_sha256` in the manifest); tests compare both with stored hashes. The bytes of the files, and so the decoded
+frames, are the same wherever the same PyAV wheel is installed. The two clips of a reversible scene hold the same
+decoded frames in opposite order, always: every frame is coded alone (all intra, constant quantiser, one thread).
+
+A folder belongs to one version and frame size. Its `manifest.tsv` has a line per clip: key, SHA-256 of the file,
+SHA-256 of the rendered frames. A clip is written under another name, renamed, then entered, so a build that is stopped
+anywhere goes on where it was; what is entered is checked before it is used.
+"""
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from actionprompt.video import write_video
+from actionprompt.world.actions import ACTIVITIES, Activity
+from actionprompt.world.backgrounds import PLACES
+from actionprompt.world.motions import DURATION_S, Take
+from actionprompt.world.render import render
+from actionprompt.world.scene import VERSION, pool, sample_actor, sample_camera
+
+FPS = 20
+NUM_FRAMES = 40
+"""Two seconds. Chosen so that the middles of 8, 16 or 32 equal segments are symmetric under time reversal: the two
+clips of a pair then give the same sampled frames in opposite order. With 4 or 10 segments they are one frame apart."""
+QP = 26
+"""Constant quantiser: about 80 KB a clip at 112 px."""
+HOME_OF_FOUR = 3
+"""In role `main`, this many of four scenes of an activity play at its home place, the others anywhere else."""
+
+Role = Literal["main", "bias"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One rendering: a clip, or the two clips of a reversible activity."""
+
+    activity: Activity
+    fold: int
+    """1, 2 or 3: which actors and backgrounds take part."""
+    role: Role
+    """`main`: mostly at home. `bias`: never at home."""
+    number: int
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Paths of its clips under the root, forwards and, if there are two, backwards."""
+        folder = f"fold{self.fold}/{self.role}"
+        return tuple(f"{folder}/{name.replace(' ', '_')}/{self.number:03d}.mp4" for name in self.activity.names)
+
+    @property
+    def at_home(self) -> bool:
+        """Whether it plays at the activity's home place: exactly three of four in role `main`, whatever the number."""
+        turn = self.number + ACTIVITIES.index(self.activity) + self.fold
+        return self.role == "main" and (turn + 1) * HOME_OF_FOUR // 4 > turn * HOME_OF_FOUR // 4
+
+
+def cast(scene: Scene) -> tuple[np.random.Generator, int, str, int]:
+    """What is drawn by lot for a scene: a generator for all that follows, actor, place, background."""
+    role = ("main", "bias").index(scene.role)
+    rng = np.random.default_rng([int(VERSION), scene.fold, role, ACTIVITIES.index(scene.activity), scene.number])
+    others = [place for place in PLACES if place != scene.activity.home]
+    away = others[int(rng.integers(len(others)))]
+    actors, backgrounds = pool(scene.fold)
+    actor = actors[int(rng.integers(len(actors)))]
+    background = backgrounds[int(rng.integers(len(backgrounds)))]
+    return rng, actor, scene.activity.home if scene.at_home else away, background
+
+
+def play(scene: Scene, *, size_px: int = 112) -> UInt8[np.ndarray, "40 H W 3"]:
+    """Render a scene forwards."""
+    rng, actor, place, background = cast(scene)
+    mirrored = bool(rng.integers(2))
+    times = np.arange(NUM_FRAMES) * (DURATION_S / NUM_FRAMES)
+    take = Take(sample_actor(actor), rng, times, "left" if mirrored else "right")
+    performance = scene.activity.motion(take)
+    camera = sample_camera(rng, performance.yaw, mirrored=mirrored)
+    return render(take, performance, camera, place=place, background=background, size_px=size_px)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the manifest."""
+
+    key: str
+    file_sha256: str
+    frames_sha256: str
+    """Of the rendered frames as bytes, before encoding."""
+
+
+def folder(root: Path, size_px: int) -> Path:
+    """Where the clips of this version and size are, under a root."""
+    return root / f"v{VERSION}-{size_px}px"
+
+
+def read_manifest(path: Path) -> dict[str, Entry]:
+    """Entries by key; the last one counts, and a line that was cut off while it was written does not."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    rows = [line.split("\t") for line in lines]
+    return {row[0]: Entry(*row) for row in rows if len(row) == 3 and len(row[1]) == len(row[2]) == 64}
+
+
+def build(
+    root: Path,
+    scenes: Iterable[Scene],
+    *,
+    size_px: int = 112,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the clips of these scenes that are not there yet, check the others, and return the folder they are in.
+
+    `progress(done, total)` counts scenes to be built. With `workers` > 1 new Python processes are started, so a script
+    needs the usual `if __name__ == "__main__"`. Raises `ValueError` for a clip whose file was changed, and for one that
+    was rendered before with other frames.
+    """
+    here = folder(root, size_px)
+    known = read_manifest(here / "manifest.tsv")
+    todo = []
+    for scene in scenes:
+        if all(key in known and (here / key).exists() for key in scene.keys):
+            for key in scene.keys:
+                _check(here / key, known[key])
+        else:
+            todo.append(scene)
+    if not todo:
+        return here
+    here.mkdir(parents=True, exist_ok=True)
+    with open(here / "manifest.tsv", "ab", buffering=0) as manifest:
+        for done, entries in enumerate(_written(here, todo, size_px, workers), start=1):
+            for entry in entries:
+                before = known.get(entry.key)
+                if before is not None and before.frames_sha256 != entry.frames_sha256:
+                    raise ValueError(
+                        f"{here / entry.key}: expected frames {before.frames_sha256[:12]} as in the manifest, rendered "
+                        f"{entry.frames_sha256[:12]}; this folder was built by another program, choose another root"
+                    )
+            lines = "".join(f"{e.key}\t{e.file_sha256}\t{e.frames_sha256}\n" for e in entries)
+            manifest.write(f"\n{lines}".encode())  # begins a line, since a stopped run may have left one open
+            if progress is not None:
+                progress(done, len(todo))
+    return here
+
+
+def _check(path: Path, entry: Entry) -> None:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != entry.file_sha256:
+        raise ValueError(
+            f"{path}: expected SHA-256 {entry.file_sha256[:12]} as built, got {found[:12]}; the file was changed, "
+            "delete it and it will be built again"
+        )
+
+
+def _written(here: Path, scenes: list[Scene], size_px: int, workers: int) -> Iterator[list[Entry]]:
+    write = partial(_write, here, size_px)
+    if workers == 1:
+        yield from map(write, scenes)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
+        yield from executor.map(write, scenes, chunksize=4)
+
+
+def _write(here: Path, size_px: int, scene: Scene) -> list[Entry]:
+    """Render a scene and write its clips, each complete or not at all."""
+    frames = play(scene, size_px=size_px)
+    entries = []
+    for key, clip in zip(scene.keys, (frames, frames[::-1]), strict=False):
+        path = here / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.stem}-{os.getpid()}.mp4")
+        write_video(draft, clip, FPS, qp=QP, gop=1)
+        file_sha256 = hashlib.sha256(draft.read_bytes()).hexdigest()
+        os.replace(draft, path)
+        entries.append(Entry(key, file_sha256, hashlib.sha256(clip.tobytes()).hexdigest()))
+    return entries
