@@ -1,67 +1,51 @@
 """Video files and picture folders -> RGB frames: the only file that knows a decoder.
 
 A frame's index is its place in display order, counted from 0. What a container declares (frame count, time stamps) is
-not believed: `_scan` reads every packet once, without decoding, and builds the table from packets to display order;
-where that order cannot be proved from the packets, the video is decoded through once instead. Reading then sends the
-decoder only the packets that the wanted frames need.
+not believed: `_scan` reads every packet once, without decoding, and finds from the packets in which order their frames
+are shown; where packets do not tell, the video is decoded through once instead. Reading then gives the decoder only
+the packets that the wanted frames need.
 
 Letters: N frames asked for, H height, W width, P packets in decoding order.
 """
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from jaxtyping import Float64, Integer, UInt8
+from jaxtyping import Bool, Float64, Int64, Integer, UInt8
 from PIL import Image, ImageOps
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".divx",
-        ".flv",
-        ".gif",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-    ]
-)
-PICTURE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".webp"])
+# fmt: off
+VIDEO_SUFFIXES = frozenset((
+    ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".ts", ".vob", ".webm", ".wmv",
+))
+PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".webp"))
 
 # Codecs whose every packet holds exactly one shown frame, so that packets can be counted instead of frames. Not VP8:
 # its hidden reference frames are packets of their own.
-_ONE_FRAME_PER_PACKET = frozenset(
-    ["av1", "ffv1", "gif", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "prores", "vp9"]
-)
-# Of these (and MPEG-4), the ones whose key packets really are places where decoding can begin.
-_KEYS_ARE_STARTS = frozenset(
-    ["av1", "ffv1", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "prores", "vp9"]
-)
-# A reordering decoder may drop what no other frame refers to; these decide that from the bitstream, exactly. HEVC's
-# sub-layer non-reference pictures may still serve a higher layer, so HEVC is not here.
-_CAN_SKIP = frozenset(["h264", "mpeg1video", "mpeg2video", "mpeg4"])
+_ONE_FRAME_PER_PACKET = frozenset((
+    "av1", "ffv1", "gif", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "prores", "vp9",
+))
+# Codecs whose key packets really are places where decoding can begin.
+_KEYS_ARE_STARTS = _ONE_FRAME_PER_PACKET - {"gif"} | {"mpeg4"}
+# fmt: on
+# Codecs whose decoder can tell from the bitstream which frames no other frame refers to, and leave them out. HEVC's
+# "non-reference" pictures may still serve a higher temporal layer, so HEVC is not here.
+_CAN_SKIP = frozenset(("h264", "mpeg1video", "mpeg2video", "mpeg4"))
 # Demuxing through this many bytes costs about as much as a seek.
 _SEEK_BYTES = 4 << 20
+# Below this frame size, handing frames from thread to thread costs more than it saves.
+_THREAD_PX = 640 * 360
 
 
 class VideoDecodeError(ValueError):
@@ -72,16 +56,16 @@ class VideoDecodeError(ValueError):
         self.path = Path(path)
         self.reason = reason
 
-    def __reduce__(self):  # loader workers send it through a pipe
+    def __reduce__(self) -> tuple:  # a loader's worker sends it through a pipe
         return type(self), (self.path, self.reason)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video holds. Height and width are those of the frames `read_frames` returns, after rotation."""
+    """What a video holds. Height and width are those of the frames that `read_frames` returns, after rotation."""
 
     num_frames: int
-    """Frames that can be shown, counted, not declared."""
+    """Frames that can be shown: counted, not declared."""
     fps: float | None
     """Mean frames per second; None for a picture folder, which carries no time."""
     height_px: int
@@ -94,17 +78,21 @@ class VideoInfo:
 class _Table:
     """Where every frame of one video is. Arrays run over packets in decoding order, except times_s."""
 
-    info: VideoInfo
-    times_s: Float64[np.ndarray, " num_frames"] | None
+    num_frames: int
+    duration_s: float | None = None
+    times_s: Float64[np.ndarray, " num_frames"] | None = None
     pictures: tuple[Path, ...] = ()
     stream: int = 0
-    rank: Integer[np.ndarray, " P"] | None = None
+    rank: Int64[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, np.int64))
     """Display index of the frame in this packet; -1 where none is shown."""
-    key: np.ndarray | None = None
-    dts: tuple[int | None, ...] = ()
-    offset: np.ndarray | None = None
-    """Bytes of this stream before the packet."""
+    starts: Bool[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, bool))
+    """Decoding can begin at this packet."""
     reorder_depth: int = 0
+    """How many frames a decoder must hold back to show them in order."""
+    offset: Int64[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Bytes of this stream before the packet."""
+    stamps: tuple[tuple[int | None, int | None], ...] = ()
+    """(presentation, decoding) time stamps of the packets, where they can serve to find a packet after a seek."""
 
 
 def is_video(path: str | Path) -> bool:
@@ -123,104 +111,113 @@ def is_video(path: str | Path) -> bool:
     return has_picture
 
 
+def count_frames(path: str | Path) -> int:
+    """How many frames can be shown: all that sampling needs, and cheaper than `probe`. VideoDecodeError as there."""
+    return _table(path).num_frames
+
+
 def probe(path: str | Path) -> VideoInfo:
-    """Counts the frames, and finds size, rate and duration. VideoDecodeError if the video cannot be read."""
-    return _table(path).info
+    """Counts the frames, and decodes the first one for its size. VideoDecodeError if the video cannot be read."""
+    table = _table(path)
+    height_px, width_px = read_frames(path, [0]).shape[1:3]
+    fps = table.num_frames / table.duration_s if table.duration_s else None
+    return VideoInfo(table.num_frames, fps, height_px, width_px, table.duration_s)
 
 
 def frame_times(path: str | Path, indices: Sequence[int] | Integer[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
     """Seconds from the first frame to each of these; by time stamps where they are sane, else by the mean rate.
 
-    VideoDecodeError for a picture folder, which carries no time; ValueError for an index out of range.
+    ValueError for an index out of range; VideoDecodeError as `probe`, and for a picture folder: it carries no time.
     """
     table = _table(path)
     if table.times_s is None:
         raise VideoDecodeError(path, "a folder of pictures carries no times; count in frames")
-    return table.times_s[_checked(path, indices, table.info.num_frames)]
+    return table.times_s[_checked(path, indices, table.num_frames)]
 
 
 def read_frames(
     path: str | Path, indices: Sequence[int] | Integer[np.ndarray, " N"], *, short_side_px: int | None = None
 ) -> UInt8[np.ndarray, "N H W 3"]:
-    """The frames at these display indices, as RGB, rotated as the file asks.
+    """The frames at these display indices, as RGB, rotated and mirrored as the file asks.
 
     Indices may repeat and come in any order; each frame is decoded once. A wanted frame that is missing or damaged is
-    an error, never replaced. Pixels are taken as square, as the field does.
+    an error, never replaced. Pixels are taken as square, as the field does. In a loader's worker one thread decodes,
+    elsewhere up to four.
 
-    short_side_px shrinks the frames (bicubic, while converting to RGB; aspect kept, never enlarged) so that the short
-    side has this size: several times faster to move and resize afterwards. Only None gives the pixels on which CLIP's
-    own resize must work to match it exactly.
+    short_side_px shrinks the frames (swscale's bicubic, before rotation; Pillow's for pictures) so that the short side
+    has this size, aspect kept; frames are never enlarged. The colour planes then lie apart in memory. Use it for speed;
+    only None gives the pixels from which CLIP's own resize can be matched exactly.
 
-    Raises ValueError for an index out of range, VideoDecodeError for whatever the file does wrong.
+    ValueError for no indices, or one out of range; VideoDecodeError for whatever is wrong with the file.
     """
-    table = _table(path)
-    info = table.info
-    wanted = _checked(path, indices, info.num_frames)
     if short_side_px is not None and short_side_px < 1:
         raise ValueError(f"expected short_side_px >= 1 or None, got {short_side_px}")
-    short_px = min(info.height_px, info.width_px)
-    scale = Fraction(1) if short_side_px is None else min(Fraction(1), Fraction(short_side_px, short_px))
-    height_px, width_px = (max(1, round(side * scale)) for side in (info.height_px, info.width_px))
-    frames = np.empty((len(wanted), height_px, width_px, 3), np.uint8)
-    places: dict[int, list[int]] = {}
-    for place, index in enumerate(wanted.tolist()):
-        places.setdefault(index, []).append(place)
-    if table.pictures:
-        for index, where in places.items():
-            frames[where] = _read_picture(path, table, index, (width_px, height_px))
-        return frames
-    missing = _decode_into(frames, path, table, places)
-    if missing:  # a start that was none, or a frame dropped in reordering: the long way is always right
-        missing = _decode_into(frames, path, table, missing, linear=True)
-    if missing:
-        raise VideoDecodeError(path, f"frame {min(missing)} of {info.num_frames} cannot be decoded")
-    return frames
+    table = _table(path)
+    wanted = _checked(path, indices, table.num_frames)
+    if not wanted:
+        raise ValueError(f"{path}: no frame indices given; expected at least one")
+    read = _read_pictures if table.pictures else _read_video
+    return read(str(path), table, wanted, short_side_px)
 
 
 def write_video(
-    path: str | Path,
-    frames: Iterable[UInt8[np.ndarray, "H W 3"]] | UInt8[np.ndarray, "T H W 3"],
-    fps: float,
-    *,
-    qp: int = 18,
-    gop: int = 12,
+    path: str | Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float, *, qp: int = 18, gop: int = 12
 ) -> None:
-    """Writes RGB frames as H.264 (yuv420p, constant quantiser qp, a key frame every gop frames; gop=1 is all intra).
+    """Writes RGB frames as H.264: 4:2:0, constant quantiser qp, a key frame every gop frames (gop=1: all intra).
 
-    One thread, no dates, no version tags: the same frames give the same bytes. ValueError on odd sizes (4:2:0 cannot
-    hold them), on frames of different sizes, and on no frames.
+    One thread, no dates, no version tags: the same frames give the same bytes. ValueError on odd sizes, which 4:2:0
+    cannot hold, on frames of different sizes, and on no frames.
     """
-    stream = None
-    count = 0
-    with av.open(str(path), "w", container_options={"fflags": "+bitexact", "movflags": "+faststart"}) as container:
-        for count, array in enumerate(frames, start=1):
-            if stream is None:
-                height_px, width_px = array.shape[:2]
+    options = {"fflags": "+bitexact", "movflags": "+faststart"}
+    size_px = None
+    with av.open(f"file:{os.path.abspath(path)}", "w", container_options=options) as container:
+        for place, pixels in enumerate(frames):
+            if size_px is None:
+                size_px = height_px, width_px = pixels.shape[:2]
                 if height_px % 2 or width_px % 2:
-                    raise ValueError(f"{path}: H.264 needs even sizes, got {height_px}x{width_px} px; pad or crop by 1")
-                stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+                    raise ValueError(f"{path}: H.264 needs even sizes, got {height_px}x{width_px} px; crop or pad by 1")
+                stream: Any = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
                 stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
                 stream.codec_context.gop_size = gop
                 stream.codec_context.thread_count = 1
                 stream.options = {"qp": str(qp), "preset": "veryfast", "flags": "+bitexact"}
-            elif array.shape[:2] != (height_px, width_px):
-                raise ValueError(f"{path}: frame {count - 1} is {array.shape[:2]}, frame 0 is {(height_px, width_px)}")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")))
-        if stream is None:
+            elif pixels.shape[:2] != size_px:
+                raise ValueError(f"{path}: frame {place} is {_by(pixels.shape)} px, frame 0 is {_by(size_px)}")
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")))
+        if size_px is None:
             raise ValueError(f"{path}: no frames to write")
         container.mux(stream.encode(None))
 
 
-def _checked(path, indices, num_frames: int) -> np.ndarray:
+def _by(size_px: Sequence[int]) -> str:
+    return f"{size_px[0]}x{size_px[1]}"
+
+
+def _checked(path: str | Path, indices: Sequence[int] | np.ndarray, num_frames: int) -> list[int]:
     wanted = np.asarray(indices)
     if wanted.size == 0:
-        wanted = wanted.astype(np.int64)
+        return []
     if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-        raise ValueError(f"{path}: expected a flat list of integer frame indices, got {wanted.dtype}{wanted.shape}")
+        raise ValueError(f"{path}: expected a flat list of frame indices, got {wanted.dtype} of shape {wanted.shape}")
     outside = wanted[(wanted < 0) | (wanted >= num_frames)]
     if outside.size:
-        raise ValueError(f"{path}: frame {outside[0]} asked for, but its frames are 0 to {num_frames - 1}")
-    return wanted
+        raise ValueError(f"{path}: frame {outside[0]} asked for, but there are frames 0 to {num_frames - 1}")
+    return wanted.tolist()
+
+
+def _places(indices: list[int]) -> dict[int, list[int]]:
+    places: dict[int, list[int]] = {}
+    for place, index in enumerate(indices):
+        places.setdefault(index, []).append(place)
+    return places
+
+
+def _empty_frames(num_frames: int, size_px: tuple[int, int], short_side_px: int | None) -> np.ndarray:
+    short_px = min(size_px)
+    if short_side_px is None or short_side_px >= short_px:
+        return np.empty((num_frames, *size_px, 3), np.uint8)
+    height_px, width_px = (round(side * Fraction(short_side_px, short_px)) for side in size_px)
+    return np.moveaxis(np.empty((num_frames, 3, height_px, width_px), np.uint8), 1, 3)
 
 
 def _table(path: str | Path) -> _Table:
@@ -234,14 +231,13 @@ def _table(path: str | Path) -> _Table:
 
 
 @lru_cache(maxsize=64)
-def _cached_table(path: str, mtime_ns: int, size: int) -> _Table:  # the last two are there for the cache alone
+def _cached_table(path: str, mtime_ns: int, num_bytes: int) -> _Table:
     if os.path.isdir(path):
         return _scan_pictures(path)
-    if size == 0:
+    if num_bytes == 0:
         raise VideoDecodeError(path, "the file is empty")
     try:
-        with _open(path) as container:
-            return _scan(path, container)
+        return _scan(path)
     except (av.FFmpegError, OSError) as error:
         raise VideoDecodeError(path, _reason(error)) from None
 
@@ -249,128 +245,112 @@ def _cached_table(path: str, mtime_ns: int, size: int) -> _Table:  # the last tw
 # --- video files ---------------------------------------------------------------------------------------------------
 
 
-def _open(path: str):
+def _open(path: str, *, guess: bool = False) -> Any:
+    """The container. With guess, FFmpeg decodes some frames to learn what the header lacks: 2 to 10 ms for H.264."""
+    options = {} if guess else {"codec_whitelist": "none"}
     # "file:" so that a colon in a name is no protocol; metadata is never read, so its encoding must not matter
-    return av.open("file:" + os.path.abspath(path), metadata_errors="replace")
+    return av.open(f"file:{os.path.abspath(path)}", options=options, metadata_errors="replace")
 
 
 def _reason(error: Exception) -> str:
     return f"not readable as video ({getattr(error, 'strerror', None) or error})"
 
 
-def _pick_stream(path: str, container):
+def _pick_stream(path: str, container: Any) -> Any:
     hidden = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    streams = [s for s in container.streams.video if not s.disposition & hidden]
+    streams = [stream for stream in container.streams.video if not stream.disposition & hidden]
     if not streams:
-        kinds = sorted({s.type for s in container.streams})
-        found = f"only {', '.join(kinds)}" if kinds else "nothing"
-        raise VideoDecodeError(path, f"holds no video stream, {found}")
+        kinds = sorted({stream.type for stream in container.streams})
+        raise VideoDecodeError(path, f"holds no video stream, only {', '.join(kinds) or 'nothing'}")
     best = container.streams.best("video")
     stream = best if best in streams else streams[0]
     if stream.codec_context is None:
-        raise VideoDecodeError(path, "its video codec has no decoder here")
+        raise VideoDecodeError(path, "no decoder for its video codec")
     return stream
 
 
-def _packets(path: str, container, stream) -> Iterator:
-    """The stream's packets in decoding order, one frame each where the codec allows; pts = None throughout MPEG-4."""
+_VOP_START = re.compile(b"\0\0\1\xb6(.)", re.DOTALL)
+
+
+def _packets(path: str, container: Any, stream: Any) -> Iterator[tuple[Any, str]]:
+    """The stream's packets in decoding order, each with its MPEG-4 frame type (I, P, B, S), "" for other codecs.
+
+    MPEG-4 in AVI packs two frames into one packet and pads with empty ones; here every packet holds one frame.
+    """
     for other in container.streams:
         other.discard = av.stream.Discard.default if other is stream else av.stream.Discard.all
     unpack = None
-    if stream.codec_context.name == "mpeg4":  # AVI packs two frames into a packet and pads with empty ones
+    if stream.codec_context.name == "mpeg4":
         unpack = av.bitstream.BitStreamFilterContext("mpeg4_unpack_bframes", stream)
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise VideoDecodeError(path, "cut off or damaged: a packet is incomplete")
-        if unpack is None:
-            if packet.size:  # an empty packet would end the decoder
-                yield packet
-        else:
-            for frame_packet in unpack.filter(packet if packet.size else None):
-                if _vop_type(frame_packet):
-                    yield frame_packet
+        if unpack is not None:
+            for part in unpack.filter(packet if packet.size else None):
+                if vop := _VOP_START.search(part):
+                    yield part, "IPBS"[vop[1][0] >> 6]
+        elif packet.size:  # an empty packet would end the decoder
+            yield packet, ""
 
 
-def _vop_type(packet) -> str:
-    """MPEG-4 Part 2: the coding type (I, P, B, S) of the first video object plane in this packet; "" if none."""
-    data = bytes(packet)
-    start = data.find(b"\0\0\1\xb6")
-    return "IPBS"[data[start + 4] >> 6] if 0 <= start < len(data) - 4 else ""
+def _scan(path: str) -> _Table:
+    with _open(path) as container:
+        stream = _pick_stream(path, container)
+        codec = stream.codec_context.codec.canonical_name
+        fields = [
+            (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size, packet.duration, kind)
+            for packet, kind in _packets(path, container, stream)
+        ]
+        number, container_name, second = stream.index, container.format.name, float(stream.time_base)
+        rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
+    if not fields:
+        raise VideoDecodeError(path, "its video stream is empty")
+    pts, dts, key, discard, sizes, durations, types = zip(*fields)
 
-
-def _scan(path: str, container) -> _Table:
-    stream = _pick_stream(path, container)
-    codec = stream.codec_context
-    codec.thread_type = "NONE"
-    pts: list[int | None] = []
-    dts: list[int | None] = []
-    key, discard, sizes, types, durations = [], [], [], [], []
-    first = None
-    for packet in _packets(path, container, stream):
-        pts.append(packet.pts)
-        dts.append(packet.dts)
-        key.append(packet.is_keyframe)
-        discard.append(packet.is_discard)
-        sizes.append(packet.size)
-        durations.append(packet.duration or 0)
-        if codec.name == "mpeg4":
-            types.append(_vop_type(packet))
-        if first is None:
-            first = next(iter(codec.decode(packet)), None)
-    if first is None:
-        first = next(iter(codec.decode(None)), None)
-    if first is None:
-        raise VideoDecodeError(path, f"no frame of its {len(pts)} packets can be decoded")
-
-    by_types = codec.name == "mpeg4" and key[0] and min(sizes) > 19  # FFmpeg's bound for "repeat the last frame"
-    shown = ~np.array(discard)
-    stamps = np.array([stamp for stamp, show in zip(pts, shown) if show and stamp is not None])
-    sane = len(stamps) == shown.sum() and len(np.unique(stamps)) == len(stamps)
-    keys = np.array(key) if codec.name in _KEYS_ARE_STARTS else np.arange(len(key)) == 0
-    if by_types:
+    shown = np.flatnonzero(~np.array(discard))
+    stamps = np.array([pts[place] for place in shown if pts[place] is not None], np.int64)
+    sane = len(stamps) == len(shown) == len(np.unique(stamps)) and container_name != "avi"
+    starts = np.array(key) & ~np.array(discard)
+    if codec not in _KEYS_ARE_STARTS:
+        starts[1:] = False
+    if codec == "mpeg4" and starts[0] and min(sizes) > 19:  # FFmpeg's bound for packets that mean "the last one again"
         order = _order_of_types(types)
-        order = order[shown[order]]
-    elif sane and _is_one_to_one(codec.name) and key[0] and stamps.min() >= (pts[0] or 0):
-        order = np.flatnonzero(shown)[np.argsort(stamps)]
+        order = order[np.isin(order, shown)]
+    elif sane and codec in _ONE_FRAME_PER_PACKET and key[0] and pts[0] is not None and pts[0] <= stamps.min():
+        order = shown[np.argsort(stamps)]
     else:
         order = _order_by_decoding(path)
-        keys = np.arange(len(key)) == 0
-    rank = np.full(len(pts), -1)
-    rank[order] = np.arange(len(order))
+        starts[1:] = False
+    num_frames = len(order)
+    if not num_frames:
+        raise VideoDecodeError(path, f"none of its {len(fields)} video packets can be decoded")
+    rank = np.full(len(fields), -1)
+    rank[order] = np.arange(num_frames)
 
-    rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
-    if sane and not by_types:
-        ordered = np.sort(stamps)[: len(order)]
-        times_s = (ordered - ordered[0]) * float(stream.time_base)
-        last_s = durations[int(order[-1])] * float(stream.time_base) or (1 / rate if rate else 0.0)
-        duration_s = float(times_s[-1]) + last_s
+    if sane:
+        times_s = (np.sort(stamps)[:num_frames] - stamps.min()) * second
+        duration_s = float(times_s[-1]) + ((durations[order[-1]] or 0) * second or (1 / rate if rate else 0.0))
+    elif rate:
+        times_s, duration_s = np.arange(num_frames) / rate, num_frames / rate
     else:
-        if not rate:
-            raise VideoDecodeError(path, "has neither time stamps nor a frame rate")
-        times_s = np.arange(len(order)) / rate
-        duration_s = len(order) / rate
-    swap = _turns(path, first)[0] % 2
-    height_px, width_px = (first.width, first.height) if swap else (first.height, first.width)
-    fps = len(order) / duration_s if duration_s else rate
+        raise VideoDecodeError(path, "has neither time stamps nor a frame rate")
     return _Table(
-        info=VideoInfo(len(order), fps, height_px, width_px, duration_s),
+        num_frames=num_frames,
+        duration_s=duration_s,
         times_s=times_s,
-        stream=stream.index,
+        stream=number,
         rank=rank,
-        key=keys,
-        dts=tuple(dts),
+        starts=starts,
+        reorder_depth=max(int((rank[max(0, place - 32) : place] > rank[place]).sum()) for place in order),
         offset=np.cumsum(sizes) - sizes,
-        reorder_depth=codec.reorder_depth,
+        stamps=tuple(zip(pts, dts)) if sane and codec != "mpeg4" else (),
     )
 
 
-def _is_one_to_one(codec: str) -> bool:
-    return {"libdav1d": "av1", "libvpx-vp9": "vp9"}.get(codec, codec) in _ONE_FRAME_PER_PACKET
-
-
-def _order_of_types(types: list[str]) -> np.ndarray:
+def _order_of_types(types: Iterable[str]) -> np.ndarray:
     """Display order of MPEG-4 frames: a reference frame is shown after the B frames that follow it in the stream."""
-    order, waiting = [], []
+    order: list[int] = []
+    waiting: list[int] = []
     for place, kind in enumerate(types):
         if kind == "B":
             order.append(place)
@@ -381,55 +361,39 @@ def _order_of_types(types: list[str]) -> np.ndarray:
 
 
 def _order_by_decoding(path: str) -> np.ndarray:
-    """Packet numbers in the order in which a decoder shows their frames; the answer where the packets give none."""
-    with _open(path) as container:
+    """Packet numbers in the order in which a decoder shows their frames: the answer where packets do not tell."""
+    with _open(path, guess=True) as container:
         stream = _pick_stream(path, container)
-        order = [frame.pts for _, frame in _run(path, container, stream, None, [(0, 1 << 62)], ())]
+        _set_threads(stream.codec_context)
+        order = []
+        for place, (packet, _) in enumerate(_packets(path, container, stream)):
+            packet.pts = place
+            order += [frame.pts for frame in stream.codec_context.decode(packet)]
+        order += [frame.pts for frame in stream.codec_context.decode(None)]
     if len(set(order)) != len(order):
-        raise VideoDecodeError(path, "its decoder gives several frames per packet; rewrite it (ffmpeg -i in out.mp4)")
-    return np.array(order)
+        raise VideoDecodeError(path, "some packets hold several frames; rewrite it: ffmpeg -i OLD NEW.mp4")
+    return np.array(order, np.int64)
 
 
-def _run(path, container, stream, table, ranges, wanted) -> Iterator:
-    """Decodes these packet ranges [start, stop); yields (range number, frame) with frame.pts = its packet's number."""
-    codec = stream.codec_context
+def _set_threads(codec: Any) -> None:
+    alone = parent_process() is None  # one of many workers keeps to its core
     codec.thread_type = "AUTO"
-    codec.thread_count = 1 if parent_process() else len(os.sched_getaffinity(0))
-    can_skip = table is not None and codec.name in _CAN_SKIP
-    if table is not None:
-        codec.reorder_depth = table.reorder_depth
-    number = 0
-    for place, packet in enumerate(_packets(path, container, stream)):
-        start, stop = ranges[number]
-        if place < start:
-            continue
-        packet.pts = place
-        if can_skip:
-            codec.skip_frame = "DEFAULT" if place in wanted else "NONREF"
-        for frame in codec.decode(packet):
-            yield number, frame
-        if place + 1 == stop:
-            for frame in codec.decode(None):
-                yield number, frame
-            number += 1
-            if number == len(ranges):
-                return
-            codec.flush_buffers()
-            if table is not None:
-                codec.reorder_depth = table.reorder_depth
-    for frame in codec.decode(None):
-        yield number, frame
+    codec.thread_count = (
+        min(4, len(os.sched_getaffinity(0))) if alone and codec.width * codec.height > _THREAD_PX else 1
+    )
 
 
 def _ranges(table: _Table, wanted: list[int]) -> list[tuple[int, int]]:
-    """The packets to decode for these packets' frames: each from the last key packet that is shown no later."""
-    assert table.key is not None and table.rank is not None
-    keys = np.flatnonzero(table.key)
+    """The packets [start, stop) to decode for these packets' frames.
+
+    Each from the last start at or before it that is shown no later: frames that follow a key frame in the stream but
+    precede it on the screen (open groups of pictures) may refer to what came before it.
+    """
+    starts = np.flatnonzero(table.starts)
     ranges: list[tuple[int, int]] = []
     for place in wanted:
-        before = keys[(keys <= place)]
-        starts = before[(table.rank[before] <= table.rank[place])]
-        start = int(starts[-1]) if len(starts) else 0
+        usable = starts[(starts <= place) & (table.rank[starts] <= table.rank[place])]
+        start = int(usable[-1]) if len(usable) else 0
         if ranges and start < ranges[-1][1]:
             ranges[-1] = ranges[-1][0], place + 1
         else:
@@ -437,63 +401,114 @@ def _ranges(table: _Table, wanted: list[int]) -> list[tuple[int, int]]:
     return ranges
 
 
-def _decode_into(frames, path, table: _Table, places: dict[int, list[int]], linear: bool = False) -> dict:
-    """Fills frames; returns the part of places that did not come."""
-    assert table.rank is not None
-    packet_of = np.empty(table.info.num_frames, np.int64)
-    packet_of[table.rank[table.rank >= 0]] = np.flatnonzero(table.rank >= 0)
-    wanted = {int(packet_of[index]): index for index in places}
-    todo = sorted(wanted)
-    if not todo:
-        return {}
-    ranges = [(0, todo[-1] + 1)] if linear else _ranges(table, todo)
-    missing = dict(places)
-    convert = VideoReformatter()
-    try:
-        with _open(str(path)) as container:
-            stream = container.streams[table.stream]
-            for _, frame in _run(path, container, stream, table, ranges, wanted):
-                index = wanted.get(frame.pts)
-                if index is None or frame.is_corrupt:
+def _decode(path: str, table: _Table, ranges: list[tuple[int, int]], keep: Collection[int]) -> Iterator[Any]:
+    """Yields (start of range, frame) for these ranges of packets; frame.pts becomes the number of its packet.
+
+    Frames of packets not in keep may be left out where no other frame refers to them.
+    """
+    with _open(path) as container:
+        stream = container.streams[table.stream]
+        codec = stream.codec_context
+        _set_threads(codec)
+        can_skip = codec.name in _CAN_SKIP
+        place_of = {pts: place for place, (pts, _) in enumerate(table.stamps)}
+        packets: Iterator[tuple[int, Any]] = ((k, p) for k, (p, _) in enumerate(_packets(path, container, stream)))
+        place = -1
+        for start, stop in ranges:
+            if place_of and table.offset[start] - table.offset[max(0, place)] > _SEEK_BYTES:
+                container.seek(min(stamp for stamp in table.stamps[start] if stamp is not None), stream=stream)
+                packets = ((place_of.get(p.pts, -1), p) for p, _ in _packets(path, container, stream))
+            codec.reorder_depth = table.reorder_depth  # flushing forgets it
+            for place, packet in packets:
+                if place < start:
                     continue
-                where = missing.pop(index, None)
-                if where:
-                    frames[where] = _to_rgb(path, frame, convert, table.info, frames.shape[1:3])
+                if can_skip:
+                    codec.skip_frame = "DEFAULT" if place in keep else "NONREF"
+                packet.pts = place
+                for frame in codec.decode(packet):
+                    yield start, frame
+                if place + 1 >= stop:
+                    break
+            for frame in codec.decode(None):
+                yield start, frame
+            codec.flush_buffers()
+
+
+def _read_video(
+    path: str, table: _Table, indices: list[int], short_side_px: int | None, *, linear: bool = False
+) -> np.ndarray:
+    """Jumps over packets; where that fails (a key packet that was none, a lost seek), decodes from the beginning.
+
+    That is what a player does; where that fails too, the file is at fault.
+    """
+    places = _places(indices)
+    shown = np.flatnonzero(table.rank >= 0)
+    packet_of = shown[np.argsort(table.rank[shown])]
+    wanted = sorted(packet_of[list(places)].tolist())
+    ranges = [(0, wanted[-1] + 1)] if linear else _ranges(table, wanted)
+    convert = VideoReformatter()
+    frames, size_px, damage = None, (0, 0), ""
+    try:
+        for start, frame in _decode(path, table, ranges, range(wanted[-1] + 1) if linear else set(wanted)):
+            index = int(table.rank[frame.pts])
+            if frame.is_corrupt and index >= max(0, table.rank[start]):
+                damage = f"frame {index} of {table.num_frames} is damaged"
+                break
+            if index not in places:
+                continue
+            turns, mirrored = _turns(path, frame)
+            new_size_px = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
+            if frames is None:
+                size_px = new_size_px
+                frames = _empty_frames(len(indices), size_px, short_side_px)
+            elif new_size_px != size_px:
+                raise VideoDecodeError(path, f"frame {index} is {_by(new_size_px)} px, others are {_by(size_px)}")
+            first, *others = places.pop(index)
+            _convert(frame, convert, turns, mirrored, frames[first])
+            for place in others:
+                frames[place] = frames[first]
+        if places and not damage:
+            damage = f"frame {min(places)} of {table.num_frames} cannot be decoded"
     except (av.FFmpegError, OSError) as error:
-        if linear:
-            raise VideoDecodeError(path, _reason(error)) from None
-    return missing
+        damage = _reason(error)
+    if not damage:
+        assert frames is not None
+        return frames
+    if linear:
+        raise VideoDecodeError(path, damage)
+    return _read_video(path, table, indices, short_side_px, linear=True)
 
 
-def _turns(path, frame) -> tuple[int, bool]:
+def _turns(path: str, frame: Any) -> tuple[int, bool]:
     """Quarter turns counter-clockwise, then mirrored left to right or not, that the frame's display matrix asks for."""
     data = next((side for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
     if data is None:
         return 0, False
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(memoryview(data), np.int32)[:5].tolist()
     mirrored = a * d - b * c < 0
     if mirrored:
         a, b = -a, -b
-    degrees = np.degrees(np.arctan2(-b, a))
+    degrees = float(np.degrees(np.arctan2(-b, a)))
     turns = round(degrees / 90)
     if abs(degrees - 90 * turns) > 1:
-        raise VideoDecodeError(path, f"asks for a rotation of {degrees:.0f} degrees; only quarter turns are supported")
+        raise VideoDecodeError(path, f"asks to be turned by {degrees:.0f} degrees; only quarter turns are supported")
     return turns % 4, mirrored
 
 
-def _to_rgb(path, frame, convert: VideoReformatter, info: VideoInfo, size_px) -> np.ndarray:
-    turns, mirrored = _turns(path, frame)
-    stored = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
-    if stored != (info.height_px, info.width_px):
-        raise VideoDecodeError(
-            path, f"frame size changes from {info.height_px}x{info.width_px} to {stored[0]}x{stored[1]} px"
-        )
-    height_px, width_px = size_px[::-1] if turns % 2 else size_px
-    rgb = convert.reformat(frame, width_px, height_px, "rgb24", interpolation="BICUBIC", threads=1)
-    plane = rgb.planes[0]
-    array = np.frombuffer(plane, np.uint8).reshape(height_px, plane.line_size)[:, : width_px * 3]
-    array = np.rot90(array.reshape(height_px, width_px, 3), turns)
-    return array[:, ::-1] if mirrored else array
+def _convert(frame: Any, convert: VideoReformatter, turns: int, mirrored: bool, out: np.ndarray) -> None:
+    height_px, width_px = out.shape[1::-1] if turns % 2 else out.shape[:2]
+    scaled = (height_px, width_px) != (frame.height, frame.width)
+    # swscale scales to separate planes three times faster than to interleaved ones; without scaling, it is reversed
+    form = "gbrp" if scaled else "rgb24"
+    pixels = convert.reformat(frame, width_px, height_px, form, interpolation="BICUBIC", threads=1)
+    planes = [np.frombuffer(memoryview(p), np.uint8).reshape(-1, p.line_size)[:height_px] for p in pixels.planes]
+    if scaled:
+        layers = [(out[..., channel], planes[plane][:, :width_px]) for channel, plane in enumerate((2, 0, 1))]
+    else:
+        layers = [(out, planes[0][:, : 3 * width_px].reshape(height_px, width_px, 3))]
+    for target, source in layers:
+        turned = np.rot90(source, turns)
+        target[...] = turned[:, ::-1] if mirrored else turned
 
 
 # --- picture folders -----------------------------------------------------------------------------------------------
@@ -504,11 +519,11 @@ def _is_picture(name: str) -> bool:
 
 
 def _scan_pictures(path: str) -> _Table:
-    names = [name for name in os.listdir(path) if _is_picture(name)]
+    names = sorted(name for name in os.listdir(path) if _is_picture(name))
     if not names:
         raise VideoDecodeError(path, f"a folder without pictures (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
-    numbered = {}
-    for name in sorted(names):
+    numbered: dict[int, str] = {}
+    for name in names:
         digits = re.findall(r"\d+", os.path.splitext(name)[0])
         if not digits:
             raise VideoDecodeError(path, f"picture {name} has no number in its name, so its place is unknown")
@@ -517,28 +532,29 @@ def _scan_pictures(path: str) -> _Table:
             raise VideoDecodeError(path, f"pictures {numbered[number]} and {name} have the same number")
         numbered[number] = name
     first, last = min(numbered), max(numbered)
-    hole = next((number for number in range(first, last) if number not in numbered), None)
-    if hole is not None:
+    if len(numbered) != last - first + 1:
+        hole = next(number for number in range(first, last) if number not in numbered)
         raise VideoDecodeError(path, f"picture {hole} is missing ({len(names)} pictures, numbered {first} to {last})")
-    pictures = tuple(Path(path, numbered[number]) for number in sorted(numbered))
-    width_px, height_px = _open_picture(path, pictures[0]).size
-    return _Table(VideoInfo(len(pictures), None, height_px, width_px, None), None, pictures)
+    return _Table(len(numbered), pictures=tuple(Path(path, numbered[number]) for number in sorted(numbered)))
 
 
-def _open_picture(path, picture: Path) -> Image.Image:
-    try:
-        with Image.open(picture) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except OSError as error:
-        raise VideoDecodeError(path, f"picture {picture.name} cannot be read ({error})") from None
-
-
-def _read_picture(path, table: _Table, index: int, size_px: tuple[int, int]) -> np.ndarray:
-    image = _open_picture(path, table.pictures[index])
-    if (image.height, image.width) != (table.info.height_px, table.info.width_px):
-        raise VideoDecodeError(
-            path,
-            f"picture {table.pictures[index].name} is {image.height}x{image.width} px, "
-            f"the first is {table.info.height_px}x{table.info.width_px}",
-        )
-    return np.asarray(image if image.size == size_px else image.resize(size_px, Image.Resampling.BICUBIC))
+def _read_pictures(path: str, table: _Table, indices: list[int], short_side_px: int | None) -> np.ndarray:
+    frames, size_px = None, (0, 0)
+    for index, places in _places(indices).items():
+        name = table.pictures[index].name
+        try:
+            with Image.open(table.pictures[index]) as file:
+                image = ImageOps.exif_transpose(file).convert("RGB")
+        except OSError as error:
+            raise VideoDecodeError(path, f"picture {name} cannot be read ({error})") from None
+        if frames is None:
+            size_px = image.height, image.width
+            frames = _empty_frames(len(indices), size_px, short_side_px)
+        elif (image.height, image.width) != size_px:
+            raise VideoDecodeError(
+                path, f"picture {name} is {image.height}x{image.width} px, others are {_by(size_px)}"
+            )
+        target = frames.shape[2], frames.shape[1]
+        frames[places] = image if image.size == target else image.resize(target, Image.Resampling.BICUBIC)
+    assert frames is not None
+    return frames
