@@ -1,0 +1,467 @@
+"""The verbs of the command line. The only file that prints, and the only one that imports tyro and rich.
+
+Exit codes: 0 done; 1 done, but some clips could not be read (they are listed); 2 the request was wrong (one line says
+how).
+"""
+
+import argparse
+import csv
+import dataclasses
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from actionprompt import datasets, methods
+
+out, err = Console(), Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Which clips."""
+
+    dataset: str = "folder"
+    """By name (`actionprompt list`); `folder` is root/<class>/<clip>, `csv` a table with path,label[,split]."""
+    root: Path | None = None
+    """Where the data set lies; for `csv` the table itself. `actionworld` is generated and needs none."""
+    split: int = 1
+    """The official split, where there are several."""
+    size: str | None = None
+    """Of `actionworld`: mini, small or full."""
+
+    def load(self, part: str | None) -> Any:
+        module = datasets.get(self.dataset)
+        if self.dataset != "actionworld" and self.root is None:
+            raise ValueError(f"the data set {self.dataset} needs --root: {module.INFO.get}")
+        extra = {"size": self.size} if self.size is not None else {}
+        if part is not None and self.dataset in ("folder", "csv") and module.parts(self.root) == (None,):
+            part = None
+        clips = module.load(self.root, split=self.split, part=part, **extra)
+        for line in clips.ignored:
+            err.print(f"[yellow]not a clip:[/] {escape(line)}")
+        return clips
+
+
+# train ---------------------------------------------------------------------------------------------------------------
+
+
+def train(args: Sequence[str]) -> int:
+    """Train a method on a data set: actionprompt train METHOD --clips.root DIR --out RUN"""
+    from actionprompt.backbone import TINY, load_clip
+    from actionprompt.config import DataConfig, TrainConfig, from_json, update
+    from actionprompt.train import fit
+
+    name, module, rest, chosen = _method_and_defaults(args, "train")
+
+    @dataclass(frozen=True)
+    class Train:
+        out: Path
+        """Folder of the run: model, log, TensorBoard, checkpoints. A run that was killed goes on when called again."""
+        clips: Clips = field(default_factory=Clips)
+        part: str = "train"
+        """Part of the data set to train on."""
+        backbone: str = TINY
+        """`tiny` (embedded), a folder, an OpenAI .pt file, or a hub name such as openai/clip-vit-base-patch16."""
+        cache: bool = True
+        """Train methods with frozen features from the feature cache."""
+        method: module.Config = field(default_factory=module.Config)
+        data: DataConfig = field(default_factory=DataConfig)
+        train: TrainConfig = field(default_factory=TrainConfig)
+
+    recipe = dict(chosen["recipe"])
+    defaults = {
+        "method": chosen["method"],
+        "data": update(DataConfig(), recipe.pop("data", {})),
+        "train": update(TrainConfig(), recipe),
+    }
+    if chosen["config"] is not None:
+        saved = json.loads(chosen["config"].read_text(encoding="utf-8"))
+        defaults["method"] = from_json(module.Config, saved.get("config", {}))
+        defaults["data"] = update(DataConfig(), saved.get("data", {}))
+        defaults["train"] = update(TrainConfig(), saved.get("train", {}))
+    default = Train(out=tyro.MISSING, **defaults)
+    options: Train = tyro.cli(Train, args=rest, default=default, prog=f"actionprompt train {name}")
+    clips = options.clips.load(options.part)
+    clip = load_clip(options.backbone)
+    method = methods.build(
+        name, clip, clips.class_names, clips.class_names_zh, config=options.method, seed=options.train.seed
+    )
+    with _bar("training") as advance, _bar("encoding frames") as encoding:
+        result = fit(
+            method, clips, options.out, config=options.train, data_config=options.data, cache=options.cache,
+            on_encode=encoding,
+            on_step=lambda s: advance(s.step, s.num_steps, f"epoch {s.epoch + 1}  loss {s.losses['loss']:.3f}"),
+        )  # fmt: skip
+    for item in result.broken:
+        err.print(f"[red]could not read[/] {escape(item.key)}: {escape(item.reason)}")
+    out.print(f"{options.out / 'model'}: {name} on {len(clips.clips)} clips of {len(clips.class_names)} classes")
+    return 1 if result.broken else 0
+
+
+def _method_and_defaults(args: Sequence[str], verb: str) -> tuple[str, Any, list[str], dict[str, Any]]:
+    """The method's name, and what --variant, --recipe and --config make the defaults of all other options."""
+    if not args or args[0].startswith("-"):
+        if args and args[0] in ("-h", "--help"):
+            out.print(f"usage: actionprompt {verb} METHOD [--variant V] [--recipe R] [--config JSON] [options]\n")
+            out.print("methods: " + ", ".join(methods.names()))
+            raise SystemExit(0)
+        raise ValueError(f"expected a method after `{verb}`; choose one of {', '.join(methods.names())}")
+    module = methods.get(args[0])
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--variant")
+    parser.add_argument("--recipe")
+    parser.add_argument("--config", type=Path)
+    chosen, rest = parser.parse_known_args(args[1:])
+    for kind, table in (("variant", module.VARIANTS), ("recipe", module.RECIPES)):
+        value = getattr(chosen, kind)
+        if value is not None and value not in table:
+            raise ValueError(f"{args[0]} has no {kind} {value!r}; there are {', '.join(table) or 'none'}")
+    if chosen.config is not None and not chosen.config.is_file():
+        raise ValueError(f"expected the JSON of a run or model manifest for --config, there is no {chosen.config}")
+    return args[0], module, rest, {
+        "method": module.VARIANTS[chosen.variant] if chosen.variant else module.Config(),
+        "recipe": module.RECIPES[chosen.recipe] if chosen.recipe else {},
+        "config": chosen.config,
+    }  # fmt: skip
+
+
+# eval ----------------------------------------------------------------------------------------------------------------
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Measure a trained model, or zero-shot CLIP, on a data set: actionprompt eval RUN --clips.root DIR"""
+    from actionprompt.backbone import TINY, load_clip
+    from actionprompt.config import DataConfig, from_json
+    from actionprompt.predict import default_device
+
+    @dataclass(frozen=True)
+    class Eval:
+        model: tyro.conf.Positional[str]
+        """A run or model folder, or `zeroshot`."""
+        clips: Clips = field(default_factory=Clips)
+        part: str = "test"
+        """Part of the data set to measure on."""
+        backbone: str = TINY
+        """Of `zeroshot`; a trained model knows its own."""
+        json: Path | None = None
+        """Write the record here."""
+        scores: Path | None = None
+        """Write every clip's class probabilities here, for `fuse`."""
+        bf16: bool = False
+        """bf16 autocast."""
+        batch_size: int = 8
+        num_workers: int = 2
+        cache: bool = True
+        """Keep frozen features on disk."""
+        data: DataConfig | None = None
+        """Frames and views; by default those the model was trained with."""
+        seed: int = 0
+        """Of random frame groups."""
+
+    from actionprompt import checkpoint
+    from actionprompt.evaluate import evaluate as measure
+    from actionprompt.evaluate import to_record, write_scores
+    from actionprompt.records import write
+
+    options: Eval = tyro.cli(Eval, args=list(args), prog="actionprompt eval")
+    started = time.time()
+    clips = options.clips.load(options.part)
+    if options.model == "zeroshot":
+        method = methods.build("zeroshot", load_clip(options.backbone), clips.class_names, clips.class_names_zh)
+        config = options.data or DataConfig()
+    else:
+        method, manifest = checkpoint.load(options.model)
+        if method.class_names != clips.class_names:
+            method.set_classes(clips.class_names, clips.class_names_zh)
+        config = options.data or from_json(DataConfig, manifest["data"])
+    with _bar("clips") as progress:
+        report = measure(
+            method, clips, config, device=default_device(), precision="bf16" if options.bf16 else "no",
+            batch_size=options.batch_size, num_workers=options.num_workers, seed=options.seed, cache=options.cache,
+            progress=progress,
+        )  # fmt: skip
+    _print_report(report)
+    if options.json is not None:
+        write(options.json, to_record(report, seed=options.seed, started=started, model=options.model))
+    if options.scores is not None:
+        write_scores(options.scores, report)
+    return 1 if report.broken else 0
+
+
+def _print_report(report: Any) -> None:
+    metrics = report.metrics
+    table = Table("class", "clips", "top-1 %", title=report.name)
+    for row in metrics.per_class:
+        table.add_row(escape(row.name), str(row.num_clips), f"{row.top1:.1f}" if row.num_clips else "-")
+    out.print(table)
+    top5 = f"   top-5 {metrics.top5:.2f} %" if metrics.top5 == metrics.top5 else ""
+    out.print(
+        f"top-1 {metrics.top1:.2f} %{top5}   mean class accuracy {metrics.mean_class_accuracy:.2f} %   "
+        f"calibration error {metrics.calibration_error:.2f} %   {metrics.num_clips} clips"
+    )
+    for item in report.broken:
+        err.print(f"[red]counted as wrong, could not read[/] {escape(item.key)}: {escape(item.reason)}")
+
+
+# predict -------------------------------------------------------------------------------------------------------------
+
+
+def predict(args: Sequence[str]) -> int:
+    """Recognise actions in videos: actionprompt predict clip.mp4 --labels "wave,clap,run" """
+    from actionprompt import data, predict
+
+    @dataclass(frozen=True)
+    class Predict:
+        videos: tyro.conf.Positional[tuple[str, ...]]
+        """Video files, folders (searched for videos) and globs."""
+        model: Path | None = None
+        """A trained model; without it frozen CLIP tells the labels apart."""
+        labels: str | None = None
+        """Class names to tell apart, separated by commas."""
+        labels_file: Path | None = None
+        """The same, one per line."""
+        backbone: str = "tiny"
+        """Of zero-shot recognition."""
+        top: int = 5
+        """How many classes to show."""
+        json: Path | None = None
+        """Write the results here."""
+        csv: Path | None = None
+        """Write the results here, one row per video and class."""
+        num_workers: int = 2
+
+    options: Predict = tyro.cli(Predict, args=list(args), prog="actionprompt predict")
+    paths = find_videos(options.videos)
+    names = _labels(options.labels, options.labels_file)
+    if options.model is not None:
+        predictor = predict.load(options.model, class_names=names)
+    elif names is not None:
+        predictor = predict.zero_shot(names, backbone=options.backbone)
+    else:
+        raise ValueError('expected --model RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
+    results: list[predict.Prediction] = []
+    broken: list[data.Broken] = []
+    with _bar("videos") as progress:
+        for _, result in predictor.predict_all(paths, top=options.top, num_workers=options.num_workers):
+            if isinstance(result, data.Broken):
+                broken.append(result)
+            else:
+                results.append(result)
+            progress(len(results) + len(broken), len(paths))
+    table = Table("video", *(f"{rank + 1}." for rank in range(min(options.top, len(predictor.class_names)))))
+    for result in results:
+        cells = (f"{escape(label)} {100 * score:.1f} %" for label, score in zip(result.labels, result.scores))
+        table.add_row(escape(str(result.path)), *cells)
+    if results:
+        out.print(table)
+    for item in broken:
+        err.print(f"[red]could not read[/] {escape(item.key)}: {escape(item.reason)}")
+    if options.json is not None:
+        rows = [{**dataclasses.asdict(r), "path": str(r.path)} for r in results]
+        text = {"predictions": rows, "unreadable": [dataclasses.asdict(item) for item in broken]}
+        options.json.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if options.csv is not None:
+        buffer = io.StringIO(newline="")
+        writer = csv.writer(buffer)
+        writer.writerow(["path", "rank", "label", "score"])
+        for r in results:
+            writer.writerows([r.path, i + 1, label, s] for i, (label, s) in enumerate(zip(r.labels, r.scores)))
+        options.csv.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+    return 1 if broken else 0
+
+
+def find_videos(arguments: Sequence[str]) -> list[Path]:
+    """Files as they are, folders searched, globs expanded; a thing that is not there is an error."""
+    from glob import glob
+
+    from actionprompt.video import is_video
+
+    found: list[Path] = []
+    for argument in arguments:
+        path = Path(argument).expanduser()
+        if path.is_file() or (path.is_dir() and is_video(path)):
+            found.append(path)
+        elif path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if is_video(p))
+            if not inside:
+                raise ValueError(
+                    f"no videos in the folder {path}; videos end in .mp4, .avi, .webm, .mkv, .mov and so on"
+                )
+            found += inside
+        else:
+            matches = sorted(Path(match) for match in glob(str(path), recursive=True))
+            if not matches:
+                raise ValueError(f"there is no file, folder or match for {argument!r}; check the path")
+            found += [match for match in matches if is_video(match)]
+    if not found:
+        raise ValueError("expected at least one video file, folder or glob")
+    return list(dict.fromkeys(found))
+
+
+def _labels(text: str | None, file: Path | None) -> list[str] | None:
+    if text is not None and file is not None:
+        raise ValueError("expected --labels or --labels-file, not both")
+    if file is not None:
+        if not file.is_file():
+            raise ValueError(f"there is no file {file}; --labels-file takes a text file with one class name per line")
+        text = ",".join(file.read_text(encoding="utf-8-sig").splitlines())
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ValueError("expected at least one class name, got none")
+    return names
+
+
+# check, list ---------------------------------------------------------------------------------------------------------
+
+
+def check(args: Sequence[str]) -> int:
+    """Find videos that cannot be read: actionprompt check DIR (or a CSV table with path,label)"""
+
+    @dataclass(frozen=True)
+    class Check:
+        videos: tyro.conf.Positional[tuple[str, ...]]
+        """Files, folders, globs, or CSV tables with a path column."""
+        num_frames: int | None = 8
+        """Frames to decode per clip, spread over it; `None` decodes every frame."""
+        num_workers: int = 2
+
+    options: Check = tyro.cli(Check, args=list(args), prog="actionprompt check")
+    from concurrent.futures import ProcessPoolExecutor
+    from functools import partial
+    from multiprocessing import get_context
+
+    paths: list[Path] = []
+    for argument in options.videos:
+        if Path(argument).suffix.lower() in (".csv", ".tsv"):
+            paths += [clip.path for clip in datasets.get("csv").load(argument, max_missing=None).clips]
+        else:
+            paths += find_videos([argument])
+    broken = []
+    with (
+        _bar("videos") as progress,
+        ProcessPoolExecutor(max(1, options.num_workers), mp_context=get_context("spawn")) as pool,
+    ):
+        for done, problem in enumerate(pool.map(partial(_problem, num_frames=options.num_frames), paths), start=1):
+            if problem is not None:
+                broken.append(problem)
+            progress(done, len(paths))
+    for line in broken:
+        err.print(f"[red]unreadable[/] {escape(line)}")
+    out.print(f"{len(paths) - len(broken)} of {len(paths)} clips can be read")
+    return 1 if broken else 0
+
+
+def _problem(path: Path, num_frames: int | None) -> str | None:
+    """What is wrong with a video, in one line; None if nothing is."""
+    from actionprompt import sampling, video
+
+    try:
+        count = video.probe(path).num_frames
+        video.read_frames(path, sampling.segment(count, num_frames or count)[0], short_side_px=64)
+    except video.VideoDecodeError as error:
+        return str(error)
+    return None
+
+
+def show_list(args: Sequence[str]) -> int:
+    """The methods and the data sets."""
+    tyro.cli(_nothing, args=list(args), prog="actionprompt list")
+    table = Table("method", "what it is", "variants")
+    for name in methods.names():
+        module = methods.get(name)
+        table.add_row(name, _first_line(module), ", ".join(module.VARIANTS))
+    out.print(table)
+    table = Table("data set", "what it is")
+    for name in datasets.names():
+        table.add_row(name, _first_line(datasets.get(name)))
+    out.print(table)
+    return 0
+
+
+def _nothing() -> None:
+    pass
+
+
+def _first_line(module: Any) -> str:
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+# the frame around the verbs ------------------------------------------------------------------------------------------
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": train,
+    "eval": evaluate,
+    "predict": predict,
+    "check": check,
+    "list": show_list,
+}
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr that appears with the first report of progress."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=err, transient=True)
+    task = None
+
+    def report(done: int, total: int, note: str = "") -> None:
+        nonlocal task
+        if task is None:
+            progress.start()
+            task = progress.add_task(what, total=total, note=note)
+        progress.update(task, completed=done, total=total, note=note)
+
+    try:
+        yield report
+    finally:
+        progress.stop()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`actionprompt VERB ...`; see the module for the exit codes."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        out.print("usage: actionprompt VERB ...\n")
+        for verb, function in VERBS.items():
+            out.print(
+                f"  {verb:<12} {escape((function.__doc__ or '').splitlines()[0])}", highlight=False, soft_wrap=True
+            )
+        out.print("\nactionprompt VERB --help shows a verb's options.")
+        return 0
+    if args[0] == "--version":
+        from actionprompt import __version__
+
+        out.print(__version__)
+        return 0
+    try:
+        if args[0] not in VERBS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(VERBS)}"
+            raise ValueError(f"there is no verb {args[0]!r}; {hint}")
+        return VERBS[args[0]](args[1:])
+    except (ValueError, FloatingPointError) as error:
+        err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command goes on where it stopped")
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
