@@ -44,6 +44,8 @@ class Layer(nn.Module):
         self.num_heads: int = hf_layer.self_attn.num_heads
         self.is_causal = is_causal
         self.recompute = False
+        self.record: list[tuple[Tensor, Tensor | None]] | None = None
+        """A list here takes down what `attend` is given, (x, bias) of every call: for pictures of the attention."""
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """x [N, L, D] -> [N, L, D]; see `attend` for `bias`."""
@@ -51,6 +53,8 @@ class Layer(nn.Module):
 
     def attend(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """x + MHSA(LN(x)). `bias` [*, L, L] is added to the attention logits before the softmax (-inf masks)."""
+        if self.record is not None:
+            self.record.append((x.detach(), bias))
         return self._run(self._attend, x, bias)
 
     def keys_values(self, x: Float[Tensor, "N L D"]) -> tuple[Float[Tensor, "N H L d"], Float[Tensor, "N H L d"]]:
@@ -73,10 +77,11 @@ class Layer(nn.Module):
         """x + MLP(LN(x))."""
         return self._run(lambda x: x + self.mlp(self.layer_norm2(x)), x)
 
-    def attention_weights(self, x: Float[Tensor, "N L D"]) -> Float[Tensor, "N H L L"]:
-        """The softmax of this layer's attention on its input x; for pictures of what the tower looks at."""
+    def attention_weights(self, x: Float[Tensor, "N L D"], bias: Tensor | None = None) -> Float[Tensor, "N H L L"]:
+        """The softmax of `attend` on the same input; for pictures of what the tower looks at."""
         q, k, _ = self._qkv(x)
         logits = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+        logits = logits if bias is None else logits + bias
         if self.is_causal:
             logits = logits + torch.full_like(logits, -torch.inf).triu(1)
         return logits.softmax(-1)
@@ -180,14 +185,16 @@ class TextTower(nn.Module):
     def device(self) -> torch.device:
         return self.projection.weight.device
 
-    def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "K L"]:
-        """Token ids with SOS and EOT, padded to the longest. A text over the context length is an error."""
+    def tokenize(self, texts: Sequence[str], *, reserve: int = 0) -> Int[Tensor, "K L"]:
+        """Token ids with SOS and EOT, padded to the longest. A text over the context length is an error; `reserve`
+        positions of it are kept for learned tokens that the caller will insert."""
         ids = self.tokenizer(list(texts), padding=True, truncation=False, return_tensors="pt")["input_ids"]
-        if ids.shape[1] > self.context_length:
+        if ids.shape[1] + reserve > self.context_length:
             longest = max(texts, key=lambda text: len(self.tokenizer(text)["input_ids"]))
+            beside = f" beside {reserve} learned ones" if reserve else ""
             raise ValueError(
-                f"expected texts of at most {self.context_length} tokens, got {ids.shape[1]} for {longest!r}; "
-                f"shorten the text or the template (texts are never cut)"
+                f"expected texts of at most {self.context_length - reserve} tokens{beside}, got {ids.shape[1]} for "
+                f"{longest!r}; shorten the text or the template (texts are never cut)"
             )
         return ids.to(self.device)
 
@@ -306,11 +313,14 @@ def load_clip(name: str | Path) -> CLIP:
 
 
 def load_chinese_text(name: str | Path) -> ChineseTextTower:
-    """Load the text tower of a Chinese-CLIP: `"tiny_zh"`, a folder, or a hub name such as
-    `OFA-Sys/chinese-clip-vit-base-patch16`. The image tower of the checkpoint, where there is one, is not kept."""
+    """Load the text tower of a Chinese-CLIP: `"tiny_zh"`, a folder, a hub name such as
+    `OFA-Sys/chinese-clip-vit-base-patch16`, or `random:512`, one small layer of random weights with E = 512 for tests.
+    The image tower of the checkpoint, where there is one, is not kept."""
     from transformers import ChineseCLIPModel
 
     name = str(name)
+    if name.startswith("random:"):
+        return _random_chinese_text(int(name.removeprefix("random:")))
     source = str(_asset("tiny_clip_zh")) if name == TINY_ZH else name
     model, tokenizer = _hf_load(
         ChineseCLIPModel, source, model_type="chinese_clip", optional=("vision_model.", "visual_")
@@ -396,6 +406,22 @@ def _random_clip(name: str) -> CLIP:
         model = CLIPModel(config)
     tokenizer = _bpe_tokenizer([])
     return CLIP(model, tokenizer, name=name, mean=CLIP_MEAN, std=CLIP_STD).eval()
+
+
+def _random_chinese_text(embed_dim: int) -> ChineseTextTower:
+    from transformers import BertTokenizer, ChineseCLIPTextConfig, ChineseCLIPTextModel
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [chr(code) for code in (*range(0x21, 0x7F), *range(0x4E00, 0xA000))]
+    vocab = {word: index for index, word in enumerate([*special, *letters, *(f"##{x}" for x in letters[:94])])}
+    config = ChineseCLIPTextConfig(
+        vocab_size=len(vocab), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        initializer_range=1.0,  # with the usual 0.02 all texts come out alike
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model, projection = ChineseCLIPTextModel(config), nn.Linear(config.hidden_size, embed_dim, bias=False)
+    return ChineseTextTower(model, projection, BertTokenizer(vocab=vocab)).eval()
 
 
 def _bpe_tokenizer(merges: list[tuple[str, str]]) -> Any:

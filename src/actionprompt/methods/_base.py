@@ -100,9 +100,7 @@ class Method(nn.Module):
 
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Features:
         """Normalised frames -> features. Default: the image tower on every frame, [N, T, E], not normalised."""
-        if video.ndim != 5 or video.shape[2] != 3:
-            hint = "; axes 1 and 2 look swapped" if video.ndim == 5 and video.shape[1] == 3 else ""
-            raise ValueError(f"expected video [N, T, 3, S, S], got {list(video.shape)}{hint}")
+        check_video(video)
         return self.clip.image(video.flatten(0, 1)).unflatten(0, video.shape[:2])
 
     def head(self, features: Features) -> Float[Tensor, "N K"]:
@@ -123,6 +121,29 @@ class Method(nn.Module):
             assert video is not None
             features = self.encode(video)
         return self.head(features) if labels is None else self.loss(features, labels)
+
+    @torch.no_grad()
+    def attention_maps(self, video: Float[Tensor, "N T 3 S S"], *, num_layers: int = 3) -> Float[Tensor, "N T h w"]:
+        """How strongly each frame's class token attends to each of the h x w patches, in the image tower as this method
+        runs it: the mean over the heads of the last `num_layers` layers. A frame's map sums to at most 1; the rest went
+        to the class token itself and to prompts.
+
+        Takes the method's tokens to be class token, patches, then whatever it adds; one with another order, or whose
+        loop goes round `Layer.attend`, writes its own."""
+        layers: list[Any] = list(self.clip.image.layers)[-num_layers:]
+        records: list[list[tuple[Tensor, Tensor | None]]] = [[] for _ in layers]
+        try:
+            for layer, record in zip(layers, records):
+                layer.record = record
+            self.encode(video)
+        finally:
+            for layer in layers:
+                layer.record = None
+        frames, side = video.shape[:2], self.clip.image.grid
+        if any(len(record) != 1 or len(record[0][0]) != frames.numel() for record in records):
+            raise ValueError(f"{type(self).__module__} runs the tower in its own way and offers no attention maps")
+        maps = [layer.attention_weights(*record[0])[:, :, 0, 1 : 1 + side**2] for layer, record in zip(layers, records)]
+        return torch.stack(maps).float().mean((0, 2)).unflatten(0, frames).unflatten(-1, (side, side))
 
     @property
     def clip_sha256(self) -> str:
@@ -164,6 +185,13 @@ class Method(nn.Module):
                 raise ValueError(f"{name}: expected shape {list(tensor.shape)}, got {list(state[name].shape)}")
             tensor.copy_(state[name])
         self.set_classes(self.class_names, self.class_names_zh)
+
+
+def check_video(video: Tensor) -> None:
+    """What every `encode` says first of an input of another shape than [N, T, 3, S, S]."""
+    if video.ndim != 5 or video.shape[2] != 3:
+        hint = "; axes 1 and 2 look swapped" if video.ndim == 5 and video.shape[1] == 3 else ""
+        raise ValueError(f"expected video [N, T, 3, S, S], got {list(video.shape)}{hint}")
 
 
 def groups(parameters: Iterable[nn.Parameter], lr: float, **options: Any) -> list[dict[str, Any]]:
