@@ -1,12 +1,17 @@
 """Blocks used unchanged by three or more methods, and only those.
 
-Letters: N videos, T frames, L tokens, D width.
+Letters: N videos, T frames, L tokens, D width, E width of the joint space, K classes.
 """
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 import torch.distributed
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from actionprompt.backbone import ImageTower, TextTower
 
 
 class Block(nn.Module):
@@ -59,6 +64,56 @@ class TemporalTransformer(nn.Module):
         for block in self.blocks:
             x = block(x)
         return frames + self.output(self.norm(x))
+
+
+class FrameAttention(nn.Module):
+    """One token per frame that has looked at the whole clip: x + MHA(queries LN(x), keys and values `memory`).
+
+    Without `memory` the frames look at each other (the summary token of Vita-CLIP, Wasim et al., 2023)."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+        for weight in (*self.attention.in_proj_weight.chunk(3), self.attention.out_proj.weight):
+            nn.init.xavier_uniform_(weight)
+
+    def forward(
+        self, x: Float[Tensor, "N T D"], memory: Float[Tensor, "N M D"] | None = None
+    ) -> Float[Tensor, "N T D"]:
+        y = self.norm(x)
+        memory = y if memory is None else memory
+        return x + self.attention(y, memory, memory, need_weights=False)[0]
+
+
+def prompted_frames(
+    image: ImageTower,
+    video: Float[Tensor, "N T 3 S S"],
+    time: Float[Tensor, "T D"],
+    prompts: Iterable[Callable[[Tensor], Tensor]],
+) -> Float[Tensor, "N T E"]:
+    """The image tower on every frame, with tokens of one's own in the attention of every layer.
+
+    `prompts` holds a function per layer that makes them of the class tokens at its input, [N, T, D] -> [N, T, P, D].
+    They stand behind the frame's own tokens, take part in the attention and are dropped before the MLP. `time` is added
+    to every token of its frame before the first norm. Returns projected class tokens, not normalised."""
+    frames = video.shape[:2]
+    x = image.embed(video.flatten(0, 1)).unflatten(0, frames) + time[:, None]
+    x = image.pre_norm(x.flatten(0, 1))
+    length = x.shape[1]
+    layers: list[Any] = list(image.layers)
+    for layer, prompt in zip(layers, prompts, strict=True):
+        tokens = prompt(x[:, 0].unflatten(0, frames)).flatten(0, 1)
+        x = layer.feed(layer.attend(torch.cat([x, tokens], 1))[:, :length])
+    return image.project(x[:, 0]).unflatten(0, frames)
+
+
+def encode_prompts(text: TextTower, ids: Int[Tensor, "K L"], context: Float[Tensor, "K n D"]) -> Float[Tensor, "K E"]:
+    """Sentence features, not normalised, of texts with learned tokens behind the [SOS]. The `ids` come from
+    `text.tokenize(..., reserve=n)`."""
+    tokens = text.token_embeddings(ids)
+    tokens = torch.cat([tokens[:, :1], context, tokens[:, 1:]], dim=1)
+    return text.encode(tokens, text.eot_positions(ids) + context.shape[1]).sentence
 
 
 def same_label_targets(labels: Int[Tensor, " N"]) -> Float[Tensor, "N N"]:
