@@ -30,8 +30,8 @@ y], and the product of a gated layer on the text and one on the attended frame. 
 of ReGAT instead. Differences: the temporal transformer starts as the identity; biases, norms and the temperature have
 no weight decay.
 
-Trained parameters at ViT-B/16 and 400 classes: contexts 3,276,800; interaction 6,035,968 (parsing 1,837,568, graph
-1,048,576, fusion 3,149,824; training only); CLIP 149,620,737; the temporal transformer, if chosen, 19,210,240.
+Trained parameters at ViT-B/16 and 400 classes: contexts 3,276,800; interaction 6,035,456 (parsing 1,837,568, graph
+1,048,576, fusion 3,149,312; training only); CLIP 149,620,737; the temporal transformer, if chosen, 19,210,240.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,8 +53,6 @@ TEMPERATURE = 0.07
 """Of Eq. 24 (code)."""
 CLASSES_AT_ONCE = 64
 """Prompts encoded together for a prediction: bounds its memory."""
-LOWEST = torch.finfo(torch.float32).min
-"""In the place of minus infinity where a whole row may be masked, or is multiplied by 0."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class Parser(nn.Module):
             u = torch.cat([question(sentence), y], dim=-1)  # Eq. 12, 13
             s = F.relu(self.update(u))  # Eq. 14
             a = self.score(torch.tanh(self.state(s)[:, None] + self.word(words))).squeeze(-1)  # Eq. 15
-            r = a.float().masked_fill(~is_word, -torch.inf).softmax(-1)  # Eq. 16
+            r = a.to(words.dtype).masked_fill(~is_word, -torch.inf).softmax(-1)  # Eq. 16
             y = (r[:, :, None] * words).sum(1)  # Eq. 17
         return y, r
 
@@ -140,11 +138,10 @@ class Graph(nn.Module):
 
     def forward(self, frames: Float[Tensor, "B T E"], y: Float[Tensor, "B D"]) -> Float[Tensor, "B T E+D"]:
         v = torch.cat([frames, y[:, None].expand(-1, frames.shape[1], -1)], dim=-1)  # Eq. 18
-        correlation = (self.query(v) @ self.key(v).mT).float()  # Eq. 19
+        correlation = (self.query(v) @ self.key(v).mT).to(v.dtype)  # Eq. 19
         itself = torch.eye(frames.shape[1], dtype=torch.bool, device=frames.device)
-        alpha = (
-            correlation.masked_fill(itself, LOWEST).softmax(-1) * ~itself
-        )  # Eq. 20; a single frame has no neighbours
+        alpha = correlation.masked_fill(itself, torch.finfo(v.dtype).min).softmax(-1)
+        alpha = alpha * ~itself  # Eq. 20: exactly none of itself, also for a single frame, which has no neighbours
         return F.relu(v + alpha @ v)  # Eq. 21
 
 
@@ -221,7 +218,7 @@ def contrastive_loss(
     views = torch.cat([fused, sentence])
     itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
     targets = same_label_targets(labels.repeat(2)).masked_fill(itself, 0.0)
-    similarity = (views @ views.T / TEMPERATURE).masked_fill(itself, LOWEST)
+    similarity = (views @ views.T / TEMPERATURE).masked_fill(itself, torch.finfo(views.dtype).min)
     return F.cross_entropy(similarity, targets / targets.sum(1, keepdim=True))
 
 
