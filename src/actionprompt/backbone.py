@@ -59,8 +59,8 @@ class Layer(nn.Module):
 
     def keys_values(self, x: Float[Tensor, "N L D"]) -> tuple[Float[Tensor, "N H L d"], Float[Tensor, "N H L d"]]:
         """What `attend_to` sees of tokens x: lets many sequences share the tokens they have in common."""
-        _, k, v = self._qkv(x)
-        return k, v
+        y = self.layer_norm1(x)
+        return self._heads(self.self_attn.k_proj(y)), self._heads(self.self_attn.v_proj(y))
 
     def attend_to(
         self,
@@ -88,8 +88,10 @@ class Layer(nn.Module):
 
     def _qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         attn, y = self.self_attn, self.layer_norm1(x)
-        q, k, v = (proj(y).unflatten(-1, (self.num_heads, -1)) for proj in (attn.q_proj, attn.k_proj, attn.v_proj))
-        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        return self._heads(attn.q_proj(y)), self._heads(attn.k_proj(y)), self._heads(attn.v_proj(y))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
     def _attend(self, x: Tensor, bias: Tensor | None) -> Tensor:
         q, k, v = self._qkv(x)
@@ -101,7 +103,7 @@ class Layer(nn.Module):
         return x + self.self_attn.out_proj(y.transpose(1, 2).flatten(2))
 
     def _attend_to(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        q = self.self_attn.q_proj(self.layer_norm1(x)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        q = self._heads(self.self_attn.q_proj(self.layer_norm1(x)))
         y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
         return x + self.self_attn.out_proj(y.transpose(1, 2).flatten(2))
 
