@@ -239,18 +239,17 @@ class Model(Method):
             frames = features + self.spatial(features + self.position[: features.shape[1]])
         video = frames.mean(1) + motion.vector
         text = self.text(motion).expand(len(features), -1, -1)
+        video2, text2 = video, text  # v' and t'
         if self.config.communicate_video:
-            seen_video = video + self.beta_video * self.video_from_text(video[:, None], text)[:, 0]
-        else:
-            seen_video = video
+            video2 = video + self.beta_video * self.video_from_text(video[:, None], text)[:, 0]
         if self.config.communicate_text:
 
-            def seen_text(classes: slice) -> Tensor:
+            def seen(classes: slice) -> Tensor:
                 part = text[:, classes]
                 return part + self.beta_text * self.text_from_video(part, frames)
 
-            text = self._in_chunks(seen_text, len(features))
-        cosine = (F.normalize(seen_video.float(), dim=-1)[:, None] * F.normalize(text.float(), dim=-1)).sum(-1)
+            text2 = self._in_chunks(seen, len(features))
+        cosine = (F.normalize(video2.float(), dim=-1)[:, None] * F.normalize(text2.float(), dim=-1)).sum(-1)
         return self.clip.logit_scale.exp() * cosine
 
     def text(self, motion: Motion) -> Float[Tensor, "#N K E"]:
@@ -265,7 +264,7 @@ class Model(Method):
             prefix = torch.cat([prefix[:, :1].expand(len(prompts), -1, -1), prompts], 1)
         text = self._in_chunks(lambda c: self._sentences(prefix, names[:, c], c), len(prefix))
         if form == "output" and not static:
-            text = self._in_chunks(lambda c: self.update(text[:, c], motion), len(motion.tokens))
+            return self._in_chunks(lambda c: self.update(text[:, c], motion), len(motion.tokens))
         return text
 
     def _early(self) -> tuple[Float[Tensor, "1 P W"], Float[Tensor, "1 K L W"]]:
@@ -285,10 +284,12 @@ class Model(Method):
         """[SOS] and prompts through all layers but the last: keys and values at each of them, and what comes out."""
         position = self.clip.text.embeddings.position_embedding.weight[1 : 1 + prompts.shape[1]]
         x = torch.cat([self.sos.expand(len(prompts), -1, -1), prompts + position], 1)
+        causal = x.new_ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
         memory = []
         for layer in self._layers()[:-1]:
-            memory.append(layer.keys_values(x))
-            x = layer(x)
+            keys, values = layer.keys_values(x)
+            memory.append((keys, values))
+            x = layer.feed(layer.attend_to(x, keys, values, causal))
         return memory, x
 
     def _names(self, classes: slice, memory: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "N k L W"]:
@@ -326,8 +327,8 @@ class Model(Method):
         return list(self.clip.text.layers)  # type: ignore[arg-type]
 
     def _in_chunks(self, part: Callable[[slice], Tensor], num_videos: int) -> Tensor:
-        """`part` of all classes, [N, K, ...], in pieces that bound the memory; recomputed in the backward pass if there
-        is more than one."""
+        """`part` of all classes, [N, K, ...], in pieces that bound the memory. With more than one, `part` runs again in
+        the backward pass: what it closes over must not be given another value after this call."""
         size = max(1, self.config.pairs_per_chunk // num_videos)
         pieces = [slice(start, start + size) for start in range(0, len(self.class_names), size)]
         if len(pieces) == 1 or not torch.is_grad_enabled():
