@@ -44,7 +44,7 @@ _KEYS_ARE_STARTS = _ONE_FRAME_PER_PACKET - {"gif"} | {"mpeg4"}
 _CAN_SKIP = frozenset(("h264", "mpeg1video", "mpeg2video", "mpeg4"))
 # Demuxing through this many bytes costs about as much as a seek.
 _SEEK_BYTES = 4 << 20
-# Below this frame size, handing frames from thread to thread costs more than it saves.
+# Up to this frame size, handing frames from thread to thread costs more than it saves.
 _THREAD_PX = 640 * 360
 
 
@@ -236,6 +236,8 @@ def _cached_table(path: str, mtime_ns: int, num_bytes: int) -> _Table:
         return _scan_pictures(path)
     if num_bytes == 0:
         raise VideoDecodeError(path, "the file is empty")
+    if num_bytes < _matroska_bytes(path):
+        raise VideoDecodeError(path, f"cut off: {num_bytes} of its {_matroska_bytes(path)} bytes are there")
     try:
         return _scan(path)
     except (av.FFmpegError, OSError) as error:
@@ -267,6 +269,20 @@ def _pick_stream(path: str, container: Any) -> Any:
     if stream.codec_context is None:
         raise VideoDecodeError(path, "no decoder for its video codec")
     return stream
+
+
+def _matroska_bytes(path: str) -> int:
+    """How long a Matroska file (WebM too) says it is; 0 for other files. FFmpeg reads a cut one without complaint."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+    segment = head.find(b"\x18\x53\x80\x67")
+    size = head[segment + 4 : segment + 12]  # n zeros and a one: n + 1 bytes; all ones after that: unknown
+    if not head.startswith(b"\x1a\x45\xdf\xa3") or segment < 0 or size[:1] in (b"", b"\0"):
+        return 0
+    num_bytes = 9 - size[0].bit_length()
+    unknown = (1 << 7 * num_bytes) - 1
+    value = int.from_bytes(size[:num_bytes]) & unknown
+    return 0 if value == unknown else segment + 4 + num_bytes + value
 
 
 _VOP_START = re.compile(b"\0\0\1\xb6(.)", re.DOTALL)
@@ -456,15 +472,16 @@ def _read_video(
                 break
             if index not in places:
                 continue
-            turns, mirrored = _turns(path, frame)
-            new_size_px = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
+            swap, step_y, step_x = _orientation(path, frame)
+            new_size_px = (frame.width, frame.height) if swap else (frame.height, frame.width)
             if frames is None:
                 size_px = new_size_px
                 frames = _empty_frames(len(indices), size_px, short_side_px)
             elif new_size_px != size_px:
                 raise VideoDecodeError(path, f"frame {index} is {_by(new_size_px)} px, others are {_by(size_px)}")
             first, *others = places.pop(index)
-            _convert(frame, convert, turns, mirrored, frames[first])
+            as_stored = frames[first, ::step_y, ::step_x]
+            _convert(frame, convert, as_stored.swapaxes(0, 1) if swap else as_stored)
             for place in others:
                 frames[place] = frames[first]
         if places and not damage:
@@ -479,36 +496,33 @@ def _read_video(
     return _read_video(path, table, indices, short_side_px, linear=True)
 
 
-def _turns(path: str, frame: Any) -> tuple[int, bool]:
-    """Quarter turns counter-clockwise, then mirrored left to right or not, that the frame's display matrix asks for."""
+def _orientation(path: str, frame: Any) -> tuple[bool, int, int]:
+    """What the display matrix asks for: exchange rows and columns, then step (1 or -1) along y and along x."""
     data = next((side for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
     if data is None:
-        return 0, False
+        return False, 1, 1
+    # ISO/IEC 14496-12, 6.2.2: a stored point (x, y) is shown at (a x + c y, b x + d y), y downwards
     a, b, _, c, d = np.frombuffer(memoryview(data), np.int32)[:5].tolist()
-    mirrored = a * d - b * c < 0
-    if mirrored:
-        a, b = -a, -b
-    degrees = float(np.degrees(np.arctan2(-b, a)))
-    turns = round(degrees / 90)
-    if abs(degrees - 90 * turns) > 1:
+    if min(abs(a), abs(b)) > 0.02 * max(abs(a), abs(b)):
+        degrees = np.degrees(np.arctan2(b, a))
         raise VideoDecodeError(path, f"asks to be turned by {degrees:.0f} degrees; only quarter turns are supported")
-    return turns % 4, mirrored
+    swap = abs(b) > abs(a)
+    return swap, -1 if (b if swap else d) < 0 else 1, -1 if (c if swap else a) < 0 else 1
 
 
-def _convert(frame: Any, convert: VideoReformatter, turns: int, mirrored: bool, out: np.ndarray) -> None:
-    height_px, width_px = out.shape[1::-1] if turns % 2 else out.shape[:2]
+def _convert(frame: Any, convert: VideoReformatter, out: np.ndarray) -> None:
+    """Writes a decoded frame as RGB of out's size to out, uint8 [H, W, 3] in any memory layout."""
+    height_px, width_px = out.shape[:2]
     scaled = (height_px, width_px) != (frame.height, frame.width)
     # swscale scales to separate planes three times faster than to interleaved ones; without scaling, it is reversed
     form = "gbrp" if scaled else "rgb24"
     pixels = convert.reformat(frame, width_px, height_px, form, interpolation="BICUBIC", threads=1)
     planes = [np.frombuffer(memoryview(p), np.uint8).reshape(-1, p.line_size)[:height_px] for p in pixels.planes]
     if scaled:
-        layers = [(out[..., channel], planes[plane][:, :width_px]) for channel, plane in enumerate((2, 0, 1))]
+        for channel, plane in enumerate((2, 0, 1)):
+            out[..., channel] = planes[plane][:, :width_px]
     else:
-        layers = [(out, planes[0][:, : 3 * width_px].reshape(height_px, width_px, 3))]
-    for target, source in layers:
-        turned = np.rot90(source, turns)
-        target[...] = turned[:, ::-1] if mirrored else turned
+        out[...] = planes[0][:, : 3 * width_px].reshape(height_px, width_px, 3)
 
 
 # --- picture folders -----------------------------------------------------------------------------------------------

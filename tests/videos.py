@@ -1,0 +1,98 @@
+"""Videos whose frames say which frame they are, in every codec, container and oddity that the wheel can write."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+ROWS, COLUMNS = 4, 6  # 12 bits of the frame's number, then the same 12 bits inverted
+
+
+def numbered_frame(number: int, height_px: int = 64, width_px: int = 96) -> np.ndarray:
+    """uint8 [H, W, 3]: the number as dark and bright blocks that survive any codec, under noise that costs it bits."""
+    bits = number >> np.arange(12) & 1
+    grid = np.concatenate([bits, 1 - bits]).reshape(ROWS, COLUMNS)
+    rows, columns = np.arange(height_px) * ROWS // height_px, np.arange(width_px) * COLUMNS // width_px
+    noise = np.random.default_rng(number).integers(0, 50, (height_px, width_px, 3), np.uint8)
+    return np.uint8(205 * grid)[rows][:, columns, None] + noise
+
+
+def number_of(frame: np.ndarray) -> int:
+    """The number that a frame shows; AssertionError if it shows none (wrong way round, smeared, mixed)."""
+    height_px, width_px = frame.shape[:2]
+    grid = np.empty((ROWS, COLUMNS))
+    for row, column in itertools.product(range(ROWS), range(COLUMNS)):
+        top, bottom = (int((row + part) * height_px / ROWS) for part in (0.3, 0.7))
+        left, right = (int((column + part) * width_px / COLUMNS) for part in (0.3, 0.7))
+        grid[row, column] = frame[top:bottom, left:right].mean()
+    assert ((grid < 80) | (grid > 175)).all(), f"blocks are neither black nor white: {grid.round()}"
+    bits = (grid.ravel() > 127).astype(int)
+    assert (bits[:12] != bits[12:]).all(), f"not a numbered frame: {bits}"
+    return int((bits[:12] << np.arange(12)).sum())
+
+
+def numbers_of(frames: np.ndarray) -> list[int]:
+    return [number_of(frame) for frame in frames]
+
+
+def write_numbered(
+    path: Path,
+    num_frames: int,
+    codec: str = "libx264",
+    *,
+    height_px: int = 64,
+    width_px: int = 96,
+    pix_fmt: str = "yuv420p",
+    rate: int | Fraction = 25,
+    gop: int = 12,
+    options: dict[str, str] | None = None,
+    pts: Sequence[int] | None = None,
+    rotation: float = 0,
+    hflip: bool = False,
+    time_base: Fraction | None = None,
+    container_options: dict[str, str] | None = None,
+    frames: Iterable[np.ndarray] | None = None,
+    others: Iterable[str] = (),
+) -> Path:
+    """Writes numbered frames 0, 1, ... (or the given ones); pts in time_base (1 / rate if None).
+
+    others: streams to put before the numbered one: "audio", "small" (a 32 x 32 video), "cover" (an attached picture).
+    """
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        extra = [_add_other(container, kind) for kind in others]
+        stream: Any = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, pix_fmt
+        stream.codec_context.gop_size = gop
+        stream.codec_context.thread_count = 1
+        stream.options = options or {}
+        if time_base:
+            stream.time_base = stream.codec_context.time_base = time_base
+        if rotation or hflip:
+            stream.set_display_rotation(rotation, hflip=hflip)
+        for other, frame in extra:
+            container.mux(other.encode(frame) + other.encode(None))
+        frames = frames or (numbered_frame(number, height_px, width_px) for number in range(num_frames))
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
+            frame.pts = pts[number] if pts else number
+            frame.time_base = time_base or 1 / Fraction(rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _add_other(container: Any, kind: str) -> tuple[Any, Any]:
+    if kind == "audio":
+        stream = container.add_stream("aac" if container.format.name != "avi" else "mp2", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        return stream, frame
+    stream = container.add_stream("mjpeg", rate=25)
+    stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
+    if kind == "cover":
+        stream.disposition = av.stream.Disposition.attached_pic
+    return stream, av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24").reformat(format="yuvj420p")
