@@ -13,7 +13,6 @@ import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +330,7 @@ def load_chinese_text(name: str | Path) -> ChineseTextTower:
 
 
 def _asset(folder: str) -> Path:
-    path = Path(str(resources.files("actionprompt"))) / "assets" / folder
+    path = Path(__file__).parent / "assets" / folder
     if not (path / "config.json").is_file():
         raise ValueError(f"the embedded model {folder} is missing from this installation; install the package again")
     return path
@@ -384,6 +383,7 @@ def _from_pretrained(source: str, *, name: str) -> CLIP:
 
 def _random_clip(name: str) -> CLIP:
     from transformers import CLIPConfig, CLIPModel
+    from transformers.initialization import no_init_weights
 
     arch = name.removeprefix("random:")
     if arch not in ARCHITECTURES:
@@ -403,9 +403,9 @@ def _random_clip(name: str) -> CLIP:
         },
         projection_dim=embed_dim,
     )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with no_init_weights():
         model = CLIPModel(config)
+    _randomise(model, torch.Generator().manual_seed(0))
     tokenizer = _bpe_tokenizer([])
     return CLIP(model, tokenizer, name=name, mean=CLIP_MEAN, std=CLIP_STD).eval()
 
@@ -426,6 +426,20 @@ def _random_chinese_text(embed_dim: int) -> ChineseTextTower:
     return ChineseTextTower(model, projection, BertTokenizer(vocab=vocab)).eval()
 
 
+@torch.no_grad()
+def _randomise(model: nn.Module, generator: torch.Generator) -> None:
+    """Weights that pass activations of unit size on, so that random towers tell their inputs apart."""
+    for name, parameter in model.named_parameters():
+        if name == "logit_scale":
+            parameter.fill_(2.6592)  # log(1 / 0.07), CLIP's start
+        elif parameter.ndim == 1 and not name.endswith("class_embedding"):
+            parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        else:
+            fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+            is_table = "embedding" in name and "patch" not in name
+            parameter.normal_(std=0.02 if is_table else fan_in**-0.5, generator=generator)
+
+
 def _bpe_tokenizer(merges: list[tuple[str, str]]) -> Any:
     """CLIP's lower-casing byte-level BPE from its list of merges; with none, one token per byte."""
     from transformers import CLIPTokenizer
@@ -440,6 +454,7 @@ def _bpe_tokenizer(merges: list[tuple[str, str]]) -> Any:
 def _from_openai(path: Path) -> CLIP:
     """OpenAI's published files: a TorchScript archive, or the plain state dict people save from it."""
     from transformers import CLIPConfig, CLIPModel
+    from transformers.initialization import no_init_weights
 
     if not path.is_file():
         raise ValueError(f"expected an OpenAI CLIP checkpoint, but there is no file {path}; check the path")
@@ -467,7 +482,8 @@ def _from_openai(path: Path) -> CLIP:
         },
         projection_dim=state["text_projection"].shape[1],
     )  # fmt: skip
-    model = CLIPModel(config)
+    with no_init_weights():
+        model = CLIPModel(config)
     model.load_state_dict(_openai_to_hf(state), strict=True)
     return CLIP(model, _openai_tokenizer(path), name=str(path), mean=CLIP_MEAN, std=CLIP_STD).eval()
 
