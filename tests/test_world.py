@@ -306,6 +306,7 @@ def test_two_builds_are_identical_byte_for_byte(tmp_path):
     manifest = build.read_manifest(one / "manifest.tsv")
     frames = build.play(a_few()[0], size_px=64)
     assert manifest[keys[0]].frames_sha256 == hashlib.sha256(frames.tobytes()).hexdigest()
+    assert manifest[keys[1]].frames_sha256 == hashlib.sha256(frames[::-1].tobytes()).hexdigest()
 
 
 def test_an_interrupted_build_goes_on_where_it_was(tmp_path):

@@ -200,21 +200,17 @@ def pose(
     pitch: Array | float = 0.0,
     roll: Array | float = 0.0,
     twist: Array | float = 0.0,
-    turn: Array | float = 0.0,
     nod: Array | float = 0.0,
-    look: Array | float = 0.0,
 ) -> Pose:
     """Forward kinematics of a clip.
 
     `pitch` leans the torso forward (pi/2 lies face down, -pi/2 on the back, pi stands on the hands), `roll` to its
-    right, `twist` turns the shoulders to the left against the hips, `turn` the whole body; `nod` bends the head down,
-    `look` turns it to the left. `arms` and `legs` are (left, right). Legs by angle are in the frame of the pelvis,
-    which pitches with the torso.
+    right, `twist` turns the shoulders to the left against the hips, `nod` bends the head down. `arms` and `legs` are
+    (left, right). Legs by angle are in the frame of the pelvis, which pitches with the torso.
     """
     num_frames = len(pelvis)
     spread = lambda a: np.broadcast_to(np.asarray(a, float), (num_frames,))  # noqa: E731
     forward, up, left = (np.tile(v, (num_frames, 1)) for v in (FORWARD, UP, np.array([0.0, 0.0, 1.0])))
-    forward, left = _turn(forward, left, spread(turn))
     ahead, sideways = forward, left
     up, forward = _turn(up, forward, spread(pitch))
     up, left = _turn(up, left, -spread(roll))
@@ -222,7 +218,6 @@ def pose(
     forward, left = _turn(forward, left, spread(twist))
     neck = pelvis + up * actor.torso
     head_up, head_forward = _turn(up, forward, spread(nod))
-    head_forward, head_left = _turn(head_forward, left, spread(look))
     head = neck + 0.4 * up * actor.head_radius + head_up * actor.head_radius * 0.95
     joints = {"pelvis": pelvis, "neck": neck, "head": head}
 
@@ -251,7 +246,7 @@ def pose(
         toe = ankle + unit(tip - (tip * shin).sum(-1, keepdims=True) * shin) * 0.085 * actor.height
         toe[:, 1] = np.maximum(toe[:, 1], np.minimum(0.018 * actor.height, ankle[:, 1]))
         joints |= {f"{name}_hip": hip, f"{name}_knee": knee, f"{name}_ankle": ankle, f"{name}_toe": toe}
-    return Pose(joints, (forward, up, left), (head_forward, head_up, head_left))
+    return Pose(joints, (forward, up, left), (head_forward, head_up, left))
 
 
 def hull(colour: Colour, *balls: tuple[Track, float], facing: Track | None = None, cull: float = 0.0) -> Solid:
