@@ -40,16 +40,16 @@ def touch(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def hmdb(tmp_path_factory) -> Path:
-    """HMDB-51 in its full size with invented clip names and empty files; label-0 lines included."""
+    """HMDB-51 in its full size, with invented clip names and the same hundred empty files for every class."""
     root = tmp_path_factory.mktemp("hmdb")
+    names = [f"clip #{i}_u_nm.avi" for i in range(102)]
+    for name in names[:100]:
+        touch(root / ".files" / name)
+    use = ["1"] * 70 + ["2"] * 30 + ["0"] * 2
+    lines = "".join(f"{name} {number} \n" for name, number in zip(names, use))
     for source in read_labels("hmdb51").source:
-        (root / source).mkdir()
-        names = [f"clip #{i}_({source})_u_nm.avi" for i in range(102)]
-        for name in names[:100]:
-            (root / source / name).touch()
+        (root / source).symlink_to(root / ".files")
         for split in (1, 2, 3):
-            use = ["1"] * 70 + ["2"] * 30 + ["0"] * 2
-            lines = "".join(f"{name} {number} \n" for name, number in zip(names, use))
             (root / f"{source}_test_split{split}.txt").write_text(lines)
     return root
 
@@ -259,7 +259,7 @@ def test_ut_interaction_says_what_is_incomplete(tmp_path):
 def test_a_complete_data_set_loads_in_any_layout(hmdb, tmp_path):
     train = hmdb51.load(hmdb, split=2)
     assert (train.layout, len(train.clips), train.missing, train.ignored) == ("{class}/{name}", 3570, (), ())
-    assert train.clips[0].path == hmdb / "brush_hair/clip #0_(brush_hair)_u_nm.avi"
+    assert train.clips[0].path == hmdb / "brush_hair/clip #0_u_nm.avi"
     assert train.clips[0].path.is_file()
     assert (train.class_names[0], train.class_names_zh[0]) == ("brush hair", "梳头")
     for source in read_labels("hmdb51").source:  # frame folders beside the lists, and one split only
@@ -306,7 +306,7 @@ def test_a_half_extracted_data_set(hmdb, tmp_path):
     touch(tmp_path / "cartwheel.rar")
     message = (
         r"hmdb51/split1/train: 3430 of 3570 listed clips are missing under .* \(layout \{class\}/\{name\}\): "
-        r"cartwheel/clip #0_\(cartwheel\)_u_nm\.avi, .* and 3427 more; complete the data set, or allow it with "
+        r"cartwheel/clip #0_u_nm\.avi, .* and 3427 more; complete the data set, or allow it with "
         r"max_missing=3430"
     )
     with pytest.raises(ValueError, match=message):
@@ -315,7 +315,7 @@ def test_a_half_extracted_data_set(hmdb, tmp_path):
     assert not report.complete
     text = "\n".join(report.lines())
     assert "hmdb51/split1/train: 140 of 3570 clips; videos, layout {class}/{name}" in text
-    assert "missing 3430: cartwheel/clip #0_(cartwheel)_u_nm.avi" in text
+    assert "missing 3430: cartwheel/clip #0_u_nm.avi" in text
     assert "49 of 51 classes have no clip: cartwheel, catch, chew, clap hands, climb and 44 more" in text
     assert "archives, not extracted or no longer needed (1): cartwheel.rar" in text
     assert "problem: list *_test_split?.txt is not as published" in text  # invented names
@@ -329,14 +329,26 @@ def test_a_list_naming_a_missing_clip(hmdb, tmp_path):
     for path in (hmdb / "wave").iterdir():
         if "#5_" not in path.name:
             touch(tmp_path / "wave" / path.name)
-    with pytest.raises(ValueError, match=r"1 of 3570 listed clips are missing .*: wave/clip #5_\(wave\)_u_nm\.avi;"):
+    with pytest.raises(ValueError, match=r"1 of 3570 listed clips are missing .*: wave/clip #5_u_nm\.avi;"):
         hmdb51.load(tmp_path)
     clips = hmdb51.load(tmp_path, max_missing=1)
     assert len(clips.clips) == 3569
-    assert clips.missing == ("wave/clip #5_(wave)_u_nm.avi",)
-    touch(tmp_path / "wave" / "clip #6_(wave)_u_nm.mp4")
-    with pytest.raises(ValueError, match=r"has both clip #6_\(wave\)_u_nm\..* and .*; keep one of them"):
+    assert clips.missing == ("wave/clip #5_u_nm.avi",)
+    touch(tmp_path / "wave" / "clip #6_u_nm.mp4")
+    with pytest.raises(ValueError, match=r"has both clip #6_u_nm\..* and .*; keep one of them"):
         hmdb51.load(tmp_path, max_missing=1)
+
+
+def test_the_layout_is_the_one_that_fits_most_clips(tmp_path):
+    rows = [f"yoga,abcdefghi{i:02},0,10,train" for i in range(9)]
+    (tmp_path / "train.csv").write_text("label,youtube_id,time_start,time_end,split\n" + "\n".join(rows))
+    for i in range(9):  # three lie where the first layout says, two where the last one does
+        folder = ["train/yoga"] * 3 + ["videos_train/yoga"] * 4 + ["videos_train"] * 2
+        touch(tmp_path / folder[i] / f"abcdefghi{i:02}_000000_000010.mp4")
+    clips = kinetics400.load(tmp_path, max_missing=5)
+    assert clips.layout == "videos_{part}/{class_}/{name}"
+    assert [clip.key for clip in clips.clips] == [f"train/abcdefghi{i:02}_000000_000010" for i in (3, 4, 5, 6)]
+    assert len(clips.missing) == 5
 
 
 def test_a_malformed_official_list(hmdb, tmp_path):

@@ -12,8 +12,9 @@ time_end; or `kinetics400_{train,val}_list_videos.txt`, `<path> <id>` per line w
 """
 
 import csv
+import posixpath
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ._base import ClipList, Info, read_labels, read_lines, require_folder
 from ._lists import Row, check_split_and_part, clip_list, find_list
@@ -63,21 +64,14 @@ def rows(root: Path, split: int, part: str) -> list[Row]:
     folder = {"train": "train", "test": "val"}[part]
     names = read_labels("kinetics400").source
     parsed = _from_csv(file, names, folder) if file.suffix == ".csv" else _from_text(file, len(names))
-    return [
-        Row(
-            key,
-            label,
-            {
-                "part": folder,
-                "class": names[label],
-                "class_": names[label].replace(" ", "_"),
-                "name": PurePosixPath(key).stem,
-                "id": PurePosixPath(key).stem[:11],
-                "listed": str(PurePosixPath(key).with_suffix("")),
-            },
-        )
-        for key, label in parsed
-    ]
+    found = []
+    for key, label in parsed:
+        listed = posixpath.splitext(key)[0]
+        name = posixpath.basename(listed)
+        source = names[label]
+        fields = {"part": folder, "class": source, "class_": source.replace(" ", "_"), "name": name}
+        found.append(Row(key, label, fields | {"id": name[:11], "listed": listed}))
+    return found
 
 
 def _from_csv(file: Path, names: tuple[str, ...], folder: str) -> Iterator[tuple[str, int]]:
