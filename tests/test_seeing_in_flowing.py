@@ -316,12 +316,17 @@ def test_multiply_adds_are_counted_whole(clip):
     e, w, prompts, motion = 16, 32, 8, 27
     head = self_block(7, e) + self_block(20, e) + 2 * e * e + self_block(8, e)
     head += motion * e * w + cross(prompts, motion, w)  # MAP; at nano the widths differ
-    last = 2 * w * w * (1 + prompts + num_classes * length)  # keys and values of the last layer
+    last = 2 * w * w * (1 + prompts)  # keys and values of the last layer
     last += num_classes * (10 * w * w + 2 * (1 + prompts + length) * w + w * e)  # at the EOT alone, and the projection
     head += last + cross(num_classes, 8, e) + cross(1, num_classes, e)
     assert counted["head"] == head
     names = num_classes * length
-    early = 12 * w * w * (1 + prompts + names) + 2 * w * (1 + prompts) ** 2 + 2 * w * names * (1 + prompts + length)
+    early = (
+        12 * w * w * (1 + prompts + names)
+        + 2 * w * w * names
+        + 2 * w * (1 + prompts) ** 2
+        + 2 * w * names * (1 + prompts + length)
+    )
     assert counted["once_per_class_list"] == early
 
 

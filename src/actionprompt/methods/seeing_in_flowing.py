@@ -221,7 +221,7 @@ class Model(Method):
         self.register_buffer("sos", tokens[:1, :1] + position[:1], persistent=False)
         self.register_buffer("names", tokens[:, 1:] + position[num_prefix:length], persistent=False)
         self.register_buffer("eot", tower.eot_positions(ids) - 1, persistent=False)  # index into `names`
-        self._kept: tuple[tuple, tuple[Tensor, Tensor]] | None = None
+        self._kept: tuple[tuple, tuple[Tensor, list[Tensor]]] | None = None
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
         least, most = self.config.least_frames, self.config.num_frames
@@ -257,26 +257,28 @@ class Model(Method):
         form, static = self.config.text_form, self.config.prompts == "static"
         if form == "eot_cut" and not static:
             memory, prefix = self._prefix(self.update(self.base_prompts[None], motion))
-            return self._in_chunks(lambda c: self._sentences(prefix, self._names(c, memory), c), len(prefix))
-        prefix, names = self._early()
+            return self._in_chunks(
+                lambda c: self._sentences(prefix, self._ends(self._names(c, memory), c), c), len(prefix)
+            )
+        prefix, ends = self._early()
         if form == "late" and not static:
             prompts = self.update(prefix[:, 1:], motion)
             prefix = torch.cat([prefix[:, :1].expand(len(prompts), -1, -1), prompts], 1)
-        text = self._in_chunks(lambda c: self._sentences(prefix, names[:, c], c), len(prefix))
+        text = self._in_chunks(lambda c: self._sentences(prefix, [x[:, c] for x in ends], c), len(prefix))
         if form == "output" and not static:
             return self._in_chunks(lambda c: self.update(text[:, c], motion), len(motion.tokens))
         return text
 
-    def _early(self) -> tuple[Float[Tensor, "1 P W"], Float[Tensor, "1 K L W"]]:
-        """Prefix and names before the last layer under the base prompts: the same for all videos, so that without
-        gradients they are made once per class list."""
+    def _early(self) -> tuple[Float[Tensor, "1 P W"], list[Tensor]]:
+        """`_prefix` and `_ends` under the base prompts: the same for all videos, so that without gradients they are
+        made once per class list."""
         device = self.base_prompts.device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         key = (self.base_prompts.data_ptr(), self.base_prompts._version, autocast)
         if not torch.is_grad_enabled() and self._kept is not None and self._kept[0] == key:
             return self._kept[1]
         memory, prefix = self._prefix(self.base_prompts[None])
-        early = prefix, self._in_chunks(lambda c: self._names(c, memory), 1)
+        early = prefix, self._ends(self._in_chunks(lambda c: self._names(c, memory), 1), slice(None))
         self._kept = None if torch.is_grad_enabled() else (key, early)
         return early
 
@@ -305,19 +307,22 @@ class Model(Method):
             x = layer.feed(layer.attend_to(x, keys, values, causal))
         return x.unflatten(0, (num_videos, num_names))
 
-    def _sentences(
-        self, prefix: Float[Tensor, "N P W"], names: Float[Tensor, "#N k L W"], classes: slice
-    ) -> Float[Tensor, "N k E"]:
+    def _ends(self, names: Float[Tensor, "N k L W"], classes: slice) -> list[Tensor]:
+        """What the last layer needs of the names: their EOT tokens [N, k, W], and keys and values of all their tokens
+        [N, k, H, L, d]."""
+        at_eot = names[:, torch.arange(names.shape[1], device=names.device), self.eot[classes]]
+        keys_values = self._layers()[-1].keys_values(names.flatten(0, 1))
+        return [at_eot, *(x.unflatten(0, names.shape[:2]) for x in keys_values)]
+
+    def _sentences(self, prefix: Float[Tensor, "N P W"], ends: list[Tensor], classes: slice) -> Float[Tensor, "N k E"]:
         """The last layer, at the EOT alone, and the projection."""
-        tower, eot = self.clip.text, self.eot[classes]
-        layer = self._layers()[-1]
+        tower, eot, layer = self.clip.text, self.eot[classes], self._layers()[-1]
         num_videos, num_names = len(prefix), len(eot)
-        own = [y.unflatten(0, names.shape[:2]) for y in layer.keys_values(names.flatten(0, 1))]
+        at_eot, *names = (x.expand(num_videos, *x.shape[1:]).flatten(0, 1) for x in ends)
         keys, values = (
-            torch.cat([_repeat(before, num_names), y.expand(num_videos, *y.shape[1:]).flatten(0, 1)], 2)
-            for before, y in zip(layer.keys_values(prefix), own, strict=True)
+            torch.cat([_repeat(before, num_names), own], 2)
+            for before, own in zip(layer.keys_values(prefix), names, strict=True)
         )
-        at_eot = names[:, torch.arange(num_names, device=eot.device), eot].expand(num_videos, -1, -1).flatten(0, 1)
         seen = torch.arange(keys.shape[2], device=eot.device) <= (prefix.shape[1] + eot)[:, None]
         seen = seen.repeat(num_videos, 1)[:, None, None]
         x = layer.feed(layer.attend_to(at_eot[:, None], keys, values, seen))
