@@ -90,7 +90,7 @@ class Config:
     """Chinese text tower: a hub name or folder; None: no Chinese branch. `auto` goes with the backbone: `tiny_zh`
     beside `tiny`, random weights beside random ones, else the published Chinese-CLIP of the same joint width."""
     fusion: float = 0.5
-    """lambda of Eq. 18: weight of English in predictions. The paper prints none; `fusion.tune` finds it."""
+    """lambda of Eq. 18: weight of English in predictions. The paper prints none; `fusion_weight.tune` finds it."""
     tau: float = 0.01
     """Temperature of Eq. 6, 15, 16 and of the logits (Sec. 4.1.2)."""
 
