@@ -1,0 +1,153 @@
+"""Late fusion: the weighted mean of several models' class probabilities on the same clips.
+
+How papers combine streams: PromptLearner-CLIP's Table 7 fuses its scores with those of an I3D on optical flow. A score
+file is what an evaluation writes (`evaluate.write_scores`); another program can write one as well:
+
+    {"class_names": ["run", "wave"], "scores": {"a.avi": [0.9, 0.1]}, "labels": {"a.avi": 0, "b.avi": 1},
+     "broken": ["b.avi"]}
+
+Letters: C clips, K classes.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actionprompt import records
+from actionprompt.config import to_json
+from actionprompt.metrics import Metrics, measure
+
+SUM_TOLERANCE = 1e-3
+"""Rows may miss a sum of 1 by this much: score files are rounded."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A score file; its fields are the file's."""
+
+    class_names: tuple[str, ...]
+    scores: dict[str, tuple[float, ...]]
+    """By clip key: K class probabilities."""
+    labels: dict[str, int]
+    """By clip key, of all clips: index into `class_names`."""
+    broken: tuple[str, ...]
+    """Keys of the clips nobody could read: they have a label and no scores, and count as wrong."""
+
+
+def read(path: str | Path) -> Scores:
+    """Read and check a score file.
+
+    Raises:
+        ValueError: not a score file, rows that are no probabilities, or clips without label or scores.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a score file: {error}; give a file that evaluation wrote"
+        ) from error
+    fields = {"class_names": list, "scores": dict, "labels": dict, "broken": list}  # JSON lists and objects
+    for name, kind in fields.items():
+        if not isinstance(record, dict) or not isinstance(record.get(name), kind):
+            raise ValueError(
+                f"{path}: expected a score file with {', '.join(fields)}, but {name} is missing or no {kind.__name__}"
+            )
+    names = tuple(record["class_names"])
+    if not all(isinstance(text, str) for text in (*names, *record["broken"])):
+        raise ValueError(f"{path}: expected class_names and broken to hold texts only")
+    for key, label in record["labels"].items():
+        if type(label) is not int or not 0 <= label < len(names):
+            raise ValueError(f"{path}: expected labels 0..{len(names) - 1}, got {label!r} for {key}")
+    both = set(record["scores"]).intersection(record["broken"])
+    wrong = sorted(both | (set(record["labels"]) ^ {*record["scores"], *record["broken"]}))
+    if wrong:
+        raise ValueError(
+            f"{path}: expected every clip with a label and either scores or a place in broken; not so: {wrong[0]}"
+        )
+    scores = {key: _row(path, key, row, len(names)) for key, row in record["scores"].items()}
+    return Scores(names, scores, dict(record["labels"]), tuple(record["broken"]))
+
+
+def write(path: str | Path, scores: Scores) -> None:
+    """Write a score file."""
+    records.write(Path(path), to_json(scores))
+
+
+def fuse(sources: Mapping[str, Scores], *, weights: Sequence[float] | None = None) -> Scores:
+    """The weighted mean of the sources' probabilities, clip by clip. `sources` go by the name that errors call them;
+    `weights` are in their order, equal by default, and need not sum to 1.
+
+    A clip that one source could not read is broken in the result.
+
+    Raises:
+        ValueError: fewer than two sources, or other clips, labels or classes among them; weights that do not fit.
+    """
+    if len(sources) < 2:
+        raise ValueError(f"expected at least two different score files to fuse, got {len(sources)}")
+    weights = [1.0] * len(sources) if weights is None else list(weights)
+    if len(weights) != len(sources):
+        raise ValueError(f"expected one weight per score file, got {len(weights)} for {len(sources)}")
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) == 0:
+        raise ValueError(f"expected weights of at least 0, and not all 0, got {weights}")
+    (first_name, first), *others = sources.items()
+    for name, other in others:
+        _check_same(first_name, first, name, other)
+    total = sum(weights)
+    fused: dict[str, tuple[float, ...]] = {}
+    for key in first.labels:
+        rows = [source.scores[key] for source in sources.values() if key in source.scores]
+        if len(rows) == len(sources):
+            fused[key] = tuple(sum(w * p for w, p in zip(weights, column)) / total for column in zip(*rows))
+    broken = tuple(key for key in first.labels if key not in fused)
+    return Scores(first.class_names, fused, first.labels, broken)
+
+
+def measure_scores(scores: Scores) -> Metrics:
+    """Accuracies of a score file, fused or not; broken clips count as wrong."""
+    rows = [scores.scores[key] for key in scores.labels if key in scores.scores]
+    read_labels = [label for key, label in scores.labels.items() if key in scores.scores]
+    return measure(
+        torch.tensor(rows).reshape(-1, len(scores.class_names)),
+        torch.tensor(read_labels, dtype=torch.long),
+        scores.class_names,
+        broken=torch.tensor([scores.labels[key] for key in scores.broken], dtype=torch.long),
+    )
+
+
+def _row(path: str | Path, key: str, row: Any, num_classes: int) -> tuple[float, ...]:
+    numbers = isinstance(row, list) and all(type(p) in (int, float) and math.isfinite(p) for p in row)
+    if not numbers or len(row) != num_classes:
+        raise ValueError(f"{path}: expected {num_classes} numbers for {key}, one per class")
+    if min(row) < 0 or abs(sum(row) - 1) > SUM_TOLERANCE:
+        raise ValueError(
+            f"{path}: expected probabilities that sum to 1 for {key}, got a sum of {sum(row):.4g} and a least value of "
+            f"{min(row):.4g}; apply a softmax to logits first"
+        )
+    return tuple(float(p) for p in row)
+
+
+def _check_same(first_name: str, first: Scores, name: str, other: Scores) -> None:
+    if other.class_names != first.class_names:
+        if sorted(other.class_names) == sorted(first.class_names):
+            what = "the same classes in another order"
+        else:
+            different = sorted(set(first.class_names) ^ set(other.class_names))
+            what = f"other classes ({len(different)} are in one of the two only, such as {different[:1]})"
+        raise ValueError(f"{name} has {what} than {first_name}; evaluate both models on the same list")
+    if other.labels.keys() != first.labels.keys():
+        only = [sorted(a.keys() - b.keys()) for a, b in ((first.labels, other.labels), (other.labels, first.labels))]
+        raise ValueError(
+            f"{name} and {first_name} are not about the same clips: {len(only[0])} are in {first_name} only "
+            f"{only[0][:1]}, {len(only[1])} in {name} only {only[1][:1]}; evaluate both models on the same list"
+        )
+    for key, label in first.labels.items():
+        if other.labels[key] != label:
+            raise ValueError(
+                f"{key} is {first.class_names[label]!r} in {first_name} but "
+                f"{first.class_names[other.labels[key]]!r} in {name}; evaluate both models on the same list"
+            )
