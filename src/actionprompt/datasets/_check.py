@@ -40,17 +40,18 @@ class Inspection:
         """The report for people."""
         out = [f"{self.info.title} in {self.root}; licence: {self.info.licence}"]
         for part in self.parts:
-            folders = sum(clip.path.is_dir() for clip in part.clips[:: max(1, len(part.clips) // 100)])
-            kind = "frame folders" if folders else "videos"
-            total = len(part.clips) + len(part.missing)
-            out.append(f"{part.name}: {len(part.clips)} of {total} clips; {kind}, layout {part.layout}")
+            head = f"{part.name}: {len(part.clips)} of {len(part.clips) + len(part.missing)} clips"
+            if part.clips:
+                folders = sum(clip.path.is_dir() for clip in part.clips[:: max(1, len(part.clips) // 100)])
+                head += f"; {'frame folders' if folders else 'videos'}, layout {part.layout}"
+            out.append(head)
             if part.missing:
                 out.append(f"  missing {len(part.missing)}: {some(part.missing, 5)}")
             if part.ignored:
                 out.append(f"  left out {len(part.ignored)}: {some(part.ignored, 5)}")
             present = {clip.label for clip in part.clips}
             empty = [name for label, name in enumerate(part.class_names) if label not in present]
-            if empty:
+            if empty and present:
                 out.append(f"  {len(empty)} of {len(part.class_names)} classes have no clip: {some(empty, 5)}")
         for name, digest in self.lists.items():
             verdict = ", as published" if self.info.sha256.get(name) == digest else ""
