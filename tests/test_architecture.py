@@ -16,7 +16,7 @@ LEVELS = [  # a file may import files of lower levels, and the ones named after 
     ["world"],
     ["config", "datasets", "methods"],
     ["records", "fusion", "protocols", "data", "checkpoint", "features"],
-    ["evaluate", "train", "explain"],
+    ["evaluate", "train", "explain", "fusion_weight"],
     ["predict"],
     ["teach", "experiment", "results", "bench", "demo"],
     ["cli"],
