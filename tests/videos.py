@@ -1,7 +1,7 @@
 """Videos whose frames say which frame they are, in every codec, container and oddity that the wheel can write."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -95,4 +95,46 @@ def _add_other(container: Any, kind: str) -> tuple[Any, Any]:
     stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
     if kind == "cover":
         stream.disposition = av.stream.Disposition.attached_pic
-    return stream, av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24").reformat(format="yuvj420p")
+    return stream, av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8)).reformat(format="yuvj420p")
+
+
+def rewrite(source: Path, path: Path, edit: Callable[[int, Any], list[Any]]) -> Path:
+    """Copies a video's packets; edit(place, packet) gives the packets to write instead of each."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        for place, packet in enumerate(p for p in old.demux(stream) if p.size):
+            for written in edit(place, packet):
+                written.stream = copy
+                new.mux(written)
+    return path
+
+
+def pack(source: Path, path: Path) -> Path:
+    """Packs an MPEG-4 video as DivX and XviD do in AVI: the first B frame rides in the packet of the frame before it,
+    and a tiny packet without content follows the last one. One more packet than frames, as in HMDB-51."""
+    with av.open(str(source)) as old:
+        data = [bytes(packet) for packet in old.demux(video=0) if packet.size]
+    types = ["IPBS"[part[part.index(b"\0\0\1\xb6") + 4] >> 6] for part in data]
+    header = data[0].index(b"\0\0\1\xb6")
+    parts = [data[0][:header] + b"\0\0\1\xb2DivX503b1393p" + data[0][header:], b"\x7f"]  # it announces packed frames
+    for place in range(1, len(data)):
+        if types[place] == "B" != types[place - 1]:
+            parts[-1] += data[place]
+        else:
+            parts.append(data[place])
+        if types[place] == "B" and types[place + 1 : place + 2] != ["B"]:
+            parts.append(b"\0\0\1\xb6\x5f\xff")
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        copy = new.add_stream_from_template(old.streams.video[0])
+        for place, part in enumerate(parts):
+            packet = av.Packet(part)
+            packet.stream, packet.time_base, packet.pts, packet.dts = (
+                copy,
+                copy.time_base or Fraction(1, 25),
+                place,
+                place,
+            )
+            packet.is_keyframe = b"\0\0\1\xb6" in part and part[part.index(b"\0\0\1\xb6") + 4] >> 6 == 0
+            new.mux(packet)
+    return path

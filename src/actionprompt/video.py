@@ -91,8 +91,8 @@ class _Table:
     """How many frames a decoder must hold back to show them in order."""
     offset: Int64[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, np.int64))
     """Bytes of this stream before the packet."""
-    stamps: tuple[tuple[int | None, int | None], ...] = ()
-    """(presentation, decoding) time stamps of the packets, where they can serve to find a packet after a seek."""
+    pts: tuple[int | None, ...] = ()
+    """Time stamps of the packets, where they can serve to find one after a seek."""
 
 
 def is_video(path: str | Path) -> bool:
@@ -314,14 +314,17 @@ def _scan(path: str) -> _Table:
         stream = _pick_stream(path, container)
         codec = stream.codec_context.codec.canonical_name
         fields = [
-            (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size, packet.duration, kind)
+            (packet.pts, packet.is_keyframe, packet.is_discard, packet.size, packet.duration, kind)
             for packet, kind in _packets(path, container, stream)
         ]
         number, container_name, second = stream.index, container.format.name, float(stream.time_base)
         rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
+        listed = stream.index_entries if "mp4" in container_name and codec != "mpeg4" else ()
+        if len(listed) > len(fields) < sum(entry.size > 0 for entry in listed):
+            raise VideoDecodeError(path, f"cut off: its index lists {len(listed)} frames, {len(fields)} are there")
     if not fields:
         raise VideoDecodeError(path, "its video stream is empty")
-    pts, dts, key, discard, sizes, durations, types = zip(*fields)
+    pts, key, discard, sizes, durations, types = zip(*fields)
 
     shown = np.flatnonzero(~np.array(discard))
     stamps = np.array([pts[place] for place in shown if pts[place] is not None], np.int64)
@@ -329,6 +332,8 @@ def _scan(path: str) -> _Table:
     starts = np.array(key) & ~np.array(discard)
     if codec not in _KEYS_ARE_STARTS:
         starts[1:] = False
+    if codec == "mpeg4":
+        starts &= np.array(types) == "I"
     if codec == "mpeg4" and starts[0] and min(sizes) > 19:  # FFmpeg's bound for packets that mean "the last one again"
         order = _order_of_types(types)
         order = order[np.isin(order, shown)]
@@ -359,7 +364,7 @@ def _scan(path: str) -> _Table:
         starts=starts,
         reorder_depth=max(int((rank[max(0, place - 32) : place] > rank[place]).sum()) for place in order),
         offset=np.cumsum(sizes) - sizes,
-        stamps=tuple(zip(pts, dts)) if sane and codec != "mpeg4" else (),
+        pts=pts if sane and codec != "mpeg4" else (),
     )
 
 
@@ -427,12 +432,12 @@ def _decode(path: str, table: _Table, ranges: list[tuple[int, int]], keep: Colle
         codec = stream.codec_context
         _set_threads(codec)
         can_skip = codec.name in _CAN_SKIP
-        place_of = {pts: place for place, (pts, _) in enumerate(table.stamps)}
+        place_of = {pts: place for place, pts in enumerate(table.pts)}
         packets: Iterator[tuple[int, Any]] = ((k, p) for k, (p, _) in enumerate(_packets(path, container, stream)))
         place = -1
         for start, stop in ranges:
             if place_of and table.offset[start] - table.offset[max(0, place)] > _SEEK_BYTES:
-                container.seek(min(stamp for stamp in table.stamps[start] if stamp is not None), stream=stream)
+                container.seek(table.pts[start], stream=stream)
                 packets = ((place_of.get(p.pts, -1), p) for p, _ in _packets(path, container, stream))
             codec.reorder_depth = table.reorder_depth  # flushing forgets it
             for place, packet in packets:

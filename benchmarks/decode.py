@@ -1,0 +1,246 @@
+"""Speed of the reader against decord, OpenCV and torchcodec: 16 segment frames, short side 224, of every real clip.
+
+    ACTIONPROMPT_REAL_DATA=DIR python benchmarks/decode.py --out results/decode.json
+
+Every reader does the same job from a cold start: open the file, find its frame count, take the centres of 16 segments
+of it, return them as one uint8 RGB array [16, H, W, 3] whose short side is 224 px (smaller videos keep their size).
+The peers are told H and W beforehand, ours finds them. One clip at a time, readers in turn, repeats interleaved, so
+that a busy machine slows all of them; only ratios within a clip are reported. The peers are no dependency of the
+project: `pip install decord opencv-python-headless torchcodec`; those that do not import are named and left out.
+
+Columns: wall time, processor time (what counts with one loader worker per core), and `exact`: the share of returned
+frames that are the frame asked for, judged against plain linear decoding (see `wrong_frames`).
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import av
+import numpy as np
+
+from actionprompt import sampling, video
+
+NUM_FRAMES = 16
+SIDE_PX = 224
+
+
+def read_ours(path: str, size_px: tuple[int, int]) -> np.ndarray:
+    video._cached_table.cache_clear()
+    indices = sampling.segment(video.count_frames(path), NUM_FRAMES)[0]
+    return video.read_frames(path, indices, short_side_px=SIDE_PX)
+
+
+def read_decord(path: str, size_px: tuple[int, int]) -> np.ndarray:
+    import decord
+
+    reader = decord.VideoReader(path, height=size_px[0], width=size_px[1], num_threads=0)
+    return reader.get_batch(sampling.segment(len(reader), NUM_FRAMES)[0]).asnumpy()
+
+
+def read_opencv(path: str, size_px: tuple[int, int]) -> np.ndarray:
+    import cv2
+
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    indices = sampling.segment(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), NUM_FRAMES)[0].tolist()
+    frames: list[np.ndarray] = []
+    for index in range(indices[-1] + 1):
+        if not capture.grab():
+            break
+        if index == indices[len(frames)]:
+            frame = cv2.resize(capture.retrieve()[1], size_px[::-1], interpolation=cv2.INTER_LINEAR)
+            frame = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            while len(frames) < NUM_FRAMES and index == indices[len(frames)]:
+                frames.append(frame)
+    capture.release()
+    return np.stack(frames)
+
+
+def read_torchcodec(path: str, size_px: tuple[int, int]) -> np.ndarray:
+    from torchcodec.decoders import VideoDecoder
+    from torchcodec.transforms import Resize
+
+    decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=0, transforms=[Resize(size_px)])
+    indices = sampling.segment(len(decoder), NUM_FRAMES)[0].tolist()
+    return decoder.get_frames_at(indices).data.numpy()
+
+
+PEERS = {
+    "decord": ("decord", read_decord),
+    "opencv": ("opencv-python-headless", read_opencv),
+    "torchcodec": ("torchcodec", read_torchcodec),
+}
+
+
+def available() -> tuple[dict[str, Callable], dict[str, str]]:
+    readers: dict[str, Callable] = {"ours": read_ours}
+    absent = {}
+    for name, (distribution, reader) in PEERS.items():
+        try:
+            __import__({"opencv": "cv2", "torchcodec": "torchcodec.decoders"}.get(name, name))
+            version(distribution)
+            readers[name] = reader
+        except Exception as error:  # an import may fail in any way; the table says so
+            absent[name] = str(error).strip().splitlines()[0]
+    return readers, absent
+
+
+def small_size(info: video.VideoInfo) -> tuple[int, int]:
+    scale = min(1.0, SIDE_PX / min(info.height_px, info.width_px))
+    return round(info.height_px * scale), round(info.width_px * scale)
+
+
+def signatures(frames: np.ndarray) -> np.ndarray:
+    """Each frame as 16 x 16 mean colours: what survives any resizing and colour conversion."""
+    num_frames, height, width, _ = frames.shape
+    rows, columns = np.arange(16) * height // 16, np.arange(16) * width // 16
+    sums = np.add.reduceat(np.add.reduceat(frames.astype(np.float32), rows, 1), columns, 2)
+    cells = np.diff(np.append(rows, height))[:, None] * np.diff(np.append(columns, width))
+    return (sums / cells[:, :, None]).reshape(num_frames, -1)
+
+
+def wrong_frames(got: np.ndarray, truth: np.ndarray, indices: np.ndarray) -> int:
+    """How many frames look clearly more like another frame of the video than like the one asked for."""
+    distance = np.stack([np.abs(truth - one).mean(1) for one in signatures(got)])
+    asked = distance[np.arange(len(indices)), indices]
+    return int((distance.min(1) < 0.5 * asked).sum() if len(truth) > 1 else 0)
+
+
+def linear(path: str, size_px: tuple[int, int]) -> np.ndarray:
+    """Signatures of all frames, by plain linear decoding, rotated by FFmpeg's own tag."""
+    with av.open(path, metadata_errors="replace") as container:
+        parts = []
+        for frame in container.decode(video=0):
+            turned = size_px[::-1] if frame.rotation % 180 else size_px
+            rgb = frame.to_ndarray(format="rgb24", width=turned[1], height=turned[0], interpolation="BICUBIC")
+            parts.append(signatures(np.rot90(rgb, frame.rotation // 90)[None])[0])
+        return np.stack(parts)
+
+
+def ratios_of(row: dict, clock: str) -> dict[str, float]:
+    """Peers' times as multiples of ours."""
+    return {name: time_ms / row[clock]["ours"] for name, time_ms in row[clock].items() if name != "ours"}
+
+
+def clips_of(data: Path) -> list[Path]:
+    with open(data / "MANIFEST.csv", newline="", encoding="utf-8") as file:
+        return [data / row["file"] for row in csv.DictReader(file) if row["file"].startswith("videos/")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--every", type=int, default=1, help="only every n-th clip")
+    parser.add_argument("--out", type=Path, help="write the JSON record here")
+    options = parser.parse_args()
+    if "ACTIONPROMPT_REAL_DATA" not in os.environ:
+        sys.exit("ACTIONPROMPT_REAL_DATA is not set: it names the folder of real clips (MANIFEST.csv, videos/)")
+    data = Path(os.environ["ACTIONPROMPT_REAL_DATA"])
+    clips = clips_of(data)[:: options.every]
+    av.logging.set_level(av.logging.PANIC)
+    readers, absent = available()
+    for name, reason in absent.items():
+        print(f"{name}: absent ({reason})")
+
+    rows = []
+    for clip in clips:
+        info = video.probe(clip)
+        size_px = small_size(info)
+        truth = linear(str(clip), size_px)
+        indices = sampling.segment(len(truth), NUM_FRAMES)[0]
+        wall: dict[str, list[float]] = {name: [] for name in readers}
+        cpu: dict[str, list[float]] = {name: [] for name in readers}
+        wrong: dict[str, int | str] = {}
+        for repeat in range(options.repeats):
+            names = list(readers)
+            for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
+                start, start_cpu = time.perf_counter(), time.process_time()
+                try:
+                    got = readers[name](str(clip), size_px)
+                except Exception as error:  # a peer that cannot read a clip is a result
+                    wrong[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:100]}"
+                    continue
+                wall[name].append(time.perf_counter() - start)
+                cpu[name].append(time.process_time() - start_cpu)
+                if repeat == 0:
+                    same_size = got.shape == (NUM_FRAMES, *size_px, 3)
+                    wrong[name] = wrong_frames(got, truth, indices) if same_size else f"shape {list(got.shape)}"
+        row = {
+            "clip": str(clip.relative_to(data)),
+            "num_frames": len(truth),
+            "size_px": [info.height_px, info.width_px],
+        }
+        row["wall_ms"] = {name: round(1e3 * statistics.median(t), 2) for name, t in wall.items() if t}
+        row["cpu_ms"] = {name: round(1e3 * statistics.median(t), 2) for name, t in cpu.items() if t}
+        row["wrong_frames"] = wrong
+        rows.append(row)
+        ratios = "  ".join(
+            f"{n} {row['wall_ms'][n] / row['wall_ms']['ours']:5.2f}" for n in row["wall_ms"] if n != "ours"
+        )
+        bad = {name: count for name, count in wrong.items() if count}
+        print(f"{row['clip'][-44:]:44} {row['wall_ms']['ours']:7.1f} ms  x ours: {ratios}  {bad or ''}", flush=True)
+
+    summary = {}
+    for name in readers:
+        both = [row for row in rows if name in row["wall_ms"]]
+        failed = [row for row in rows if isinstance(row["wrong_frames"][name], str)]
+        wall, cpu = ([1.0 if name == "ours" else ratios_of(r, k)[name] for r in both] for k in ("wall_ms", "cpu_ms"))
+        summary[name] = {
+            "wall_ratio_median": round(statistics.median(wall), 3),
+            "cpu_ratio_median": round(statistics.median(cpu), 3),
+            "clips": len(both),
+            "clips_failed": len(failed),
+            "clips_with_wrong_frames": sum(isinstance(w := r["wrong_frames"][name], int) and w > 0 for r in rows),
+        }
+    fastest = [
+        min(t for n, t in r["wall_ms"].items() if n != "ours") / r["wall_ms"]["ours"]
+        for r in rows
+        if len(r["wall_ms"]) > 1
+    ]
+    print(f"\nmedian over {len(rows)} clips of (time / our time); above 1 means slower than ours")
+    for name, line in summary.items():
+        print(
+            f"  {name:11} wall {line['wall_ratio_median']:5.2f}  processor {line['cpu_ratio_median']:5.2f}  "
+            f"failed {line['clips_failed']}, wrong frames in {line['clips_with_wrong_frames']} clips"
+        )
+    if fastest:
+        print(
+            f"  fastest peer of each clip: wall {statistics.median(fastest):.2f}, ours wins {sum(f > 1 for f in fastest)}"
+        )
+    if options.out:
+        packages = {name: version(PEERS[name][0]) for name in readers if name != "ours"} | {"av": version("av")}
+        record = {
+            "benchmark": "decode",
+            "command": "python benchmarks/decode.py " + " ".join(sys.argv[1:]),
+            "seed": None,
+            "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
+            "clips_sha256": hashlib.sha256("\n".join(row["clip"] for row in rows).encode()).hexdigest(),
+            "hardware": {"cpu": cpu_name(), "cores": len(os.sched_getaffinity(0))},
+            "versions": packages | {"python": platform.python_version(), "numpy": np.__version__},
+            "absent": absent,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "repeats": options.repeats,
+            "fastest_peer_wall_ratio_median": round(statistics.median(fastest), 3) if fastest else None,
+            "summary": summary,
+            "clips": rows,
+        }
+        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    main()
