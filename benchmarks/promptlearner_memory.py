@@ -4,10 +4,10 @@
 
 Every case is a process of its own in float32 on the CPU: the model and AdamW's moments are made, then one whole step is
 watched (resident memory before it, after the forward pass, and the highest). The clips of a batch have different
-classes, the worst case for the text tower. Memory is linear in the number of clips: the peak at batch 8 is computed from
-batches 1 and 2, and the same line is checked by measuring batch 4 (`--check 8` measures batch 8 itself). For comparison,
-a loss over all classes (cross-entropy on the logits, every prompt with its gradient) is measured at 8 and 16 classes and
-computed for 400.
+classes, the worst case for the text tower. Memory is linear in the number of clips: the peak at batch 8 is computed
+from batches 1 and 2, and the same line is checked by measuring batch 4 (`--check 8` measures batch 8 itself). For
+comparison, a loss over all classes (cross-entropy on the logits, every prompt with its gradient) is measured at 8 and
+16 classes and computed for 400.
 """
 
 import argparse
