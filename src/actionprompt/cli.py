@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
@@ -60,7 +60,7 @@ class Clips:
 def train(args: Sequence[str]) -> int:
     """Train a method on a data set: actionprompt train METHOD --clips.root DIR --out RUN"""
     from actionprompt.backbone import TINY, load_clip
-    from actionprompt.config import DataConfig, TrainConfig, from_json, update
+    from actionprompt.config import DataConfig, TrainConfig
     from actionprompt.train import fit
 
     name, module, rest, chosen = _method_and_defaults(args, "train")
@@ -80,18 +80,7 @@ def train(args: Sequence[str]) -> int:
         data: DataConfig = field(default_factory=DataConfig)
         train: TrainConfig = field(default_factory=TrainConfig)
 
-    recipe = dict(chosen["recipe"])
-    defaults = {
-        "method": chosen["method"],
-        "data": update(DataConfig(), recipe.pop("data", {})),
-        "train": update(TrainConfig(), recipe),
-    }
-    if chosen["config"] is not None:
-        saved = json.loads(chosen["config"].read_text(encoding="utf-8"))
-        defaults["method"] = from_json(module.Config, saved.get("config", {}))
-        defaults["data"] = update(DataConfig(), saved.get("data", {}))
-        defaults["train"] = update(TrainConfig(), saved.get("train", {}))
-    default = Train(out=tyro.MISSING, **defaults)
+    default = Train(out=tyro.MISSING, **_defaults(chosen))
     options: Train = tyro.cli(Train, args=rest, default=default, prog=f"actionprompt train {name}")
     clips = options.clips.load(options.part)
     clip = load_clip(options.backbone)
@@ -131,10 +120,29 @@ def _method_and_defaults(args: Sequence[str], verb: str) -> tuple[str, Any, list
     if chosen.config is not None and not chosen.config.is_file():
         raise ValueError(f"expected the JSON of a run or model manifest for --config, there is no {chosen.config}")
     return args[0], module, rest, {
+        "variant": chosen.variant,
         "method": module.VARIANTS[chosen.variant] if chosen.variant else module.Config(),
         "recipe": module.RECIPES[chosen.recipe] if chosen.recipe else {},
         "config": chosen.config,
     }  # fmt: skip
+
+
+def _defaults(chosen: dict[str, Any]) -> dict[str, Any]:
+    """The options `method`, `data` and `train` as --variant, --recipe and --config leave them."""
+    from actionprompt.config import DataConfig, TrainConfig, from_json, update
+
+    recipe = dict(chosen["recipe"])
+    defaults = {
+        "method": chosen["method"],
+        "data": update(DataConfig(), recipe.pop("data", {})),
+        "train": update(TrainConfig(), recipe),
+    }
+    if chosen["config"] is not None:
+        saved = json.loads(chosen["config"].read_text(encoding="utf-8"))
+        defaults["method"] = from_json(type(chosen["method"]), saved.get("config", {}))
+        defaults["data"] = update(DataConfig(), saved.get("data", {}))
+        defaults["train"] = update(TrainConfig(), saved.get("train", {}))
+    return defaults
 
 
 # eval ----------------------------------------------------------------------------------------------------------------
@@ -325,6 +333,243 @@ def _labels(text: str | None, file: Path | None) -> list[str] | None:
     return names
 
 
+# run, results --------------------------------------------------------------------------------------------------------
+
+
+def run(args: Sequence[str]) -> int:
+    """Run a whole protocol with a method and write its record: actionprompt run METHOD --protocol few-shot --out DIR"""
+    from functools import partial
+
+    from actionprompt import checkpoint, experiment, protocols
+    from actionprompt.config import DataConfig, TrainConfig
+    from actionprompt.evaluate import write_scores
+    from actionprompt.records import write
+
+    name, module, rest, chosen = _method_and_defaults(args, "run")
+
+    @dataclass(frozen=True)
+    class Run:
+        out: Path
+        """Folder for the record, named after the run; the models go to its `models`, the scores to its `scores`."""
+        protocol: Literal["closed-set", "few-shot", "zero-shot", "base-to-novel"] = "closed-set"
+        """What is trained on and tested; zero-shot tests without target training."""
+        model: Path | None = None
+        """For zero-shot: a model trained on another data set; without it the method is tested untrained."""
+        clips: Clips = field(default_factory=Clips)
+        splits: tuple[int, ...] = (1,)
+        """Official splits; several give their mean. Few-shot takes one."""
+        shots: int = 16
+        """Clips per class in few-shot and base-to-novel."""
+        published: tuple[Path, ...] = ()
+        """Published few-shot lists to use instead of drawing."""
+        seeds: tuple[int, ...] = (0,)
+        """A record each: seed of the draw, the weights and the order."""
+        part: str = "test"
+        """Part to test on; `scene_bias` for ActionWorld's test set with the scenes changed."""
+        backbone: str = "tiny"
+        scores: bool = False
+        """Also write every clip's class probabilities."""
+        method: module.Config = field(default_factory=module.Config)
+        data: DataConfig = field(default_factory=DataConfig)
+        train: TrainConfig = field(default_factory=TrainConfig)
+
+    default = Run(out=tyro.MISSING, **_defaults(chosen))
+    options: Run = tyro.cli(Run, args=rest, default=default, prog=f"actionprompt run {name}")
+    views = (options.data.num_clips, options.data.num_crops)
+
+    def load(split: int, part: str) -> Any:
+        return dataclasses.replace(options.clips, split=split).load(options.part if part == "test" else part)
+
+    for seed in options.seeds:
+        if options.protocol == "closed-set":
+            plan = protocols.closed_set(load, splits=options.splits, views=views)
+        elif options.protocol == "few-shot":
+            file = options.published[0] if options.published else None
+            plan = protocols.few_shot(load, shots=options.shots, seed=seed, published=file, splits=options.splits)
+        elif options.protocol == "zero-shot":
+            seen = checkpoint.read_manifest(options.model)["class_names"] if options.model else ()
+            plan = protocols.zero_shot(load, splits=options.splits, views=views, trained_on=seen)
+        else:
+            draw = {"published": options.published} if options.published else {"seeds": (seed,)}
+            plan = protocols.base_to_novel(load, shots=options.shots, views=views, **draw)
+        shots = f"-k{plan.shots}" if plan.shots else ""
+        part = "" if options.part == "test" else f"-{options.part}"
+        label = chosen["variant"] or ""
+        stem = "-".join(
+            filter(None, [options.clips.dataset, options.clips.size, plan.protocol + shots + part, name, label])
+        )
+        stem = f"{stem}-s{seed}"
+        with _bar(f"{stem}: training") as step, _bar("encoding") as encode, _bar("testing") as test:
+            record = experiment.run(
+                plan, name, options.out / "models" / stem, config=options.method, variant=label,
+                dataset=options.clips.dataset, backbone=options.backbone, model=options.model,
+                train_config=dataclasses.replace(options.train, seed=seed), data_config=options.data,
+                callbacks=experiment.Callbacks(
+                    lambda s: step(s.step, s.num_steps, f"loss {s.losses['loss']:.3f}"), encode, test
+                ),
+                keep=partial(_keep_scores, write_scores, options.out / "scores" / stem) if options.scores else None,
+            )  # fmt: skip
+        write(options.out / f"{stem}.json", {**record, "size": options.clips.size, "part": options.part})
+        figures = "   ".join(f"{key} {value:.2f} %" for key, value in record["figures"].items())
+        out.print(f"{options.out / stem}.json: {figures}")
+    return 1 if any(t["unreadable"] for p in record["metrics"].values() for t in p.values()) else 0
+
+
+def _keep_scores(write: Callable[..., None], folder: Path, part: str, test: str, report: Any) -> None:
+    write(folder / f"{part}-{test}.json", report)
+
+
+def show_results(args: Sequence[str]) -> int:
+    """Make the tables from the records: actionprompt results [--folder results] [--readme README.md]"""
+    from actionprompt import results
+
+    @dataclass(frozen=True)
+    class Results:
+        folder: Path = Path("results")
+        """Where the records lie; the page is written there as README.md."""
+        readme: Path | None = Path("README.md")
+        """The README whose generated table is brought up to date; `None` for none."""
+        check: bool = False
+        """Write nothing; exit with 1 if something is not up to date."""
+
+    options: Results = tyro.cli(Results, args=list(args), prog="actionprompt results")
+    if not options.folder.is_dir():
+        raise ValueError(f"there is no folder {options.folder}; call it in the project, or give --folder")
+    found = results.collect(options.folder)
+    pages = {options.folder / "README.md": results.results_page(found)}
+    if options.readme is not None:
+        text = options.readme.read_text(encoding="utf-8")
+        pages[options.readme] = results.replace_generated(text, "methods", results.method_table(found))
+    stale = [p for p, text in pages.items() if not p.is_file() or p.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if not options.check:
+            path.write_text(pages[path], encoding="utf-8")
+        out.print(f"{path}: {'not up to date' if options.check else 'written'}")
+    out.print(f"{len(found)} records")
+    return 1 if options.check and stale else 0
+
+
+# data ----------------------------------------------------------------------------------------------------------------
+
+
+def data_set(args: Sequence[str]) -> int:
+    """What of a data set is there, and what to do about the rest: actionprompt data NAME --root DIR [--verify]"""
+
+    @dataclass(frozen=True)
+    class Data:
+        name: tyro.conf.Positional[str]
+        """A data set (`actionprompt list`)."""
+        root: Path | None = None
+        """Where it lies, or shall lie."""
+        verify: bool = False
+        """Decode every clip; without it a sample of 20."""
+        state: Path | None = None
+        """File that remembers what was decoded, so that a stopped verification goes on."""
+        num_workers: int = 2
+
+    options: Data = tyro.cli(Data, args=list(args), prog="actionprompt data")
+    from actionprompt.datasets import _check
+
+    info = datasets.get(options.name).INFO
+    if options.root is None:
+        if options.name != "actionworld":
+            raise ValueError(f"expected --root DIR, where {info.title} lies or shall lie; {info.get}")
+        parts = [datasets.get("actionworld").load(part=part, size="mini") for part in info.parts]
+    else:
+        inspection = _check.inspect(options.name, options.root)
+        for line in inspection.lines():
+            out.print(escape(line), highlight=False, soft_wrap=True)
+        parts = list(inspection.parts)
+    failures: list[str] = []
+    for clips in parts:
+        if clips.clips:
+            with _bar(f"decoding {clips.name}") as progress:
+                result = _check.verify(
+                    clips, num_clips=None if options.verify else 20, num_workers=options.num_workers,
+                    state_file=options.state, progress=progress,
+                )  # fmt: skip
+            out.print(f"{clips.name}: {result.num_clips - len(result.failures)} of {result.num_clips} clips decode")
+            failures += result.failures
+    for line in failures:
+        err.print(f"[red]unreadable[/] {escape(line)}")
+    return 1 if failures or (options.root is not None and not inspection.complete) else 0
+
+
+# fuse, explain, tune-fusion ------------------------------------------------------------------------------------------
+
+
+def fuse(args: Sequence[str]) -> int:
+    """Late fusion of score files of the same clips: actionprompt fuse a.json b.json --weights 0.5 0.5"""
+    from actionprompt import fusion
+    from actionprompt.records import write
+
+    @dataclass(frozen=True)
+    class Fuse:
+        files: tyro.conf.Positional[tuple[Path, ...]]
+        """Score files, as `eval --scores` writes them."""
+        weights: tuple[float, ...] | None = None
+        """One per file; equal by default."""
+        out: Path | None = None
+        """Write the fused scores here."""
+
+    options: Fuse = tyro.cli(Fuse, args=list(args), prog="actionprompt fuse")
+    fused = fusion.fuse({str(path): fusion.read(path) for path in options.files}, weights=options.weights)
+    metrics = fusion.measure_scores(fused)
+    out.print(f"top-1 {metrics.top1:.2f} %   mean class accuracy {metrics.mean_class_accuracy:.2f} %   "
+              f"{metrics.num_clips} clips")  # fmt: skip
+    if options.out is not None:
+        write(options.out, dataclasses.asdict(fused))
+    return 1 if fused.broken else 0
+
+
+def explain(args: Sequence[str]) -> int:
+    """Show where a model looks, beside frozen CLIP: actionprompt explain clip.mp4 --model RUN --out map.png"""
+    from actionprompt import explain, predict
+
+    @dataclass(frozen=True)
+    class Explain:
+        video: tyro.conf.Positional[Path]
+        out: tuple[Path, ...]
+        """Files to write: .png (a strip), .gif or .mp4."""
+        model: Path
+        """A run or model folder."""
+        num_layers: int = 3
+        """Last layers whose attention is averaged."""
+
+    options: Explain = tyro.cli(Explain, args=list(args), prog="actionprompt explain")
+    predictor = predict.load(options.model)
+    result = explain.explain(
+        options.video, predictor.method, predictor.config, num_layers=options.num_layers, device=predictor.device
+    )
+    for path in options.out:
+        explain.write(path, result)
+        out.print(str(path))
+    return 0
+
+
+def tune_fusion(args: Sequence[str]) -> int:
+    """Choose dual_semantic_tpr's lambda on validation clips: actionprompt tune-fusion RUN --clips.root DIR"""
+    from actionprompt import fusion_weight
+    from actionprompt.predict import default_device
+
+    @dataclass(frozen=True)
+    class Tune:
+        model: tyro.conf.Positional[Path]
+        clips: Clips = field(default_factory=Clips)
+        part: str = "val"
+        """Never the test part."""
+
+    options: Tune = tyro.cli(Tune, args=list(args), prog="actionprompt tune-fusion")
+    with _bar("clips") as progress:
+        choice = fusion_weight.tune(
+            options.model, options.clips.load(options.part), device=default_device(), progress=progress
+        )
+    for item in choice.broken:
+        err.print(f"[red]could not read[/] {escape(item.key)}: {escape(item.reason)}")
+    out.print(f"lambda {choice.weight} on {choice.num_clips} clips, written into the model")
+    return 1 if choice.broken else 0
+
+
 # check, list ---------------------------------------------------------------------------------------------------------
 
 
@@ -406,7 +651,13 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
     "eval": evaluate,
     "predict": predict,
+    "run": run,
+    "results": show_results,
+    "data": data_set,
     "check": check,
+    "fuse": fuse,
+    "explain": explain,
+    "tune-fusion": tune_fusion,
     "list": show_list,
 }
 
