@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actionprompt import methods
+from actionprompt import checkpoint, methods
 from actionprompt.backbone import _bpe_tokenizer, load_clip
 from actionprompt.methods import dual_semantic_tpr as dst
 from actionprompt.methods.dual_semantic_tpr import Config, Prompts, join
@@ -454,6 +454,21 @@ def test_the_text_towers_leave_training_and_classes_can_still_be_named(monkeypat
     method.set_classes(("jump",), ("跳跃",))
     assert len(towers) == 2
     assert method.words.shape[:2] == (1, 4)
+
+
+def test_a_model_does_not_load_beside_another_chinese_tower(monkeypatch, tmp_path):
+    checkpoint.save(tmp_path / "model", build())
+    checkpoint.load(tmp_path / "model")
+    load = dst.load_chinese_text
+
+    def other(name):
+        tower = load(name)
+        nn.init.normal_(tower.projection.weight, generator=torch.Generator().manual_seed(9))
+        return tower
+
+    monkeypatch.setattr(dst, "load_chinese_text", other)
+    with pytest.raises(ValueError, match="trained with another Chinese text tower than the one that 'auto' gives here"):
+        checkpoint.load(tmp_path / "model")
 
 
 def test_label_words_are_the_label_s_own_tokens():

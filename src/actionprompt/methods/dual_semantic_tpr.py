@@ -66,6 +66,8 @@ INNER_WIDTH = {"mlp": 1000, "lstm": 352, "transformer": 224, "tada": 408, "c3d":
 """H for D = 768: what brings the trained parameters to 54.2 M within 1 % (Table 6); in proportion for another D."""
 CHINESE_CLIP = {512: "OFA-Sys/chinese-clip-vit-base-patch16", 768: "OFA-Sys/chinese-clip-vit-large-patch14"}
 """By E: the published Chinese-CLIP whose text tower is RoBERTa-wwm-base (Sec. 4.1.2)."""
+PROBE = "动作"
+"""A text whose embedding tells Chinese towers apart: stored with the model, which knows its tower by name only."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,7 @@ class Model(Method):
     words: Tensor
     word_share: Tensor
     text_zh: Tensor | None
+    chinese_probe: Tensor
 
     def __init__(
         self, config: Config, clip: CLIP, class_names: Sequence[str], class_names_zh: Sequence[str] | None = None
@@ -297,7 +300,10 @@ class Model(Method):
         words = F.normalize(tower.project(features.words), dim=-1)
         label_words = [row[at] for row, at in zip(words, self._label_tokens(names))]
         shares = [torch.full((len(row),), 1 / len(row)) for row in label_words]
-        text_zh = self._chinese(names_zh) if config.chinese is not None and names_zh is not None else None
+        text_zh = None
+        if config.chinese is not None and names_zh is not None:
+            text_zh, probe = self._chinese([*names_zh, PROBE]).split([len(names), 1])
+            self.register_buffer("chinese_probe", probe[0].to(device))
         for name, value in {
             "text": F.normalize(features.sentence, dim=-1),
             "words": pad_sequence(label_words, batch_first=True),
@@ -305,6 +311,19 @@ class Model(Method):
             "text_zh": text_zh,
         }.items():
             self.register_buffer(name, None if value is None else value.to(device), persistent=False)
+
+    def load_trained_state(self, state: dict[str, Tensor], *, inference: bool = False) -> None:
+        """As the base; ValueError also where the Chinese tower is not the one the model was trained with."""
+        if self.text_zh is not None and "chinese_probe" in state:
+            likeness = float(
+                F.cosine_similarity(state["chinese_probe"].float().cpu(), self.chinese_probe.float().cpu(), dim=0)
+            )
+            if likeness < 0.999:
+                raise ValueError(
+                    f"this model was trained with another Chinese text tower than the one that {self.config.chinese!r} "
+                    f"gives here (cosine {likeness:.3f}); get the same checkpoint"
+                )
+        super().load_trained_state(state, inference=inference)
 
     def _label_tokens(self, names: Sequence[str]) -> list[list[int]]:
         """Positions of each label's own tokens in its sentence: between what the template puts before and behind."""
@@ -408,7 +427,7 @@ VARIANTS = {
 _COMMON = {"betas": (0.9, 0.999), "weight_decay": 0.01, "warmup_epochs": 5.0}
 RECIPES = {
     "closed-set": {**_COMMON, "lr": 5e-6, "epochs": 30, "batch_size": 32},
-    "closed-set ViT-L": {**_COMMON, "lr": 5e-6, "epochs": 20, "batch_size": 256},
+    "closed-set-vit-l": {**_COMMON, "lr": 5e-6, "epochs": 20, "batch_size": 256},
     "few-shot": {**_COMMON, "lr": 4e-6, "epochs": 30, "batch_size": 64},
     "something_v1": {
         **_COMMON, "lr": 5e-4, "epochs": 40, "batch_size": 16, "label_smoothing": 0.1,
