@@ -25,6 +25,9 @@ class Prediction:
     """Their probabilities; over all classes they sum to 1."""
     times_s: tuple[float, ...]
     """When the frames it looked at are shown, in seconds; empty for a folder of pictures."""
+    none_of_these: bool = False
+    """Is the best score too low for any of the classes? Only a model with a threshold for it, as `teach` chooses one,
+    ever says so."""
 
     @property
     def label(self) -> str:
@@ -40,10 +43,18 @@ class Prediction:
 class Predictor:
     """A method with the way of a video to it.
 
-    `load` reads a trained model, `zero_shot` needs none. Predictions walk the same functions as evaluation."""
+    `load` reads a trained model, `zero_shot` needs none. Predictions walk the same functions as evaluation.
+    `none_below` is the best probability under which a video shows none of the classes it was made with."""
 
-    def __init__(self, method: Method, config: DataConfig, *, device: torch.device | str | None = None) -> None:
-        self.method, self.config = method.eval(), config
+    def __init__(
+        self,
+        method: Method,
+        config: DataConfig,
+        *,
+        device: torch.device | str | None = None,
+        none_below: float | None = None,
+    ) -> None:
+        self.method, self.config, self.none_below = method.eval(), config, none_below
         self.device = torch.device(device) if device is not None else default_device()
 
     @property
@@ -54,6 +65,7 @@ class Predictor:
         """Recognise these names from now on. ValueError where the model's head is closed."""
         with torch.no_grad():
             self.method.set_classes(names, names_zh)
+        self.none_below = None
 
     def predict(self, path: str | Path, *, top: int | None = 5) -> Prediction:
         """Recognise one video. Raises `VideoDecodeError` if it cannot be read."""
@@ -77,7 +89,8 @@ class Predictor:
                 continue
             scores, order = answer.sort(descending=True, stable=True)
             labels = tuple(self.class_names[i] for i in order[:top].tolist())
-            yield path, Prediction(path, labels, tuple(scores[:top].tolist()), self._times_s(path))
+            none = self.none_below is not None and float(scores[0]) < self.none_below
+            yield path, Prediction(path, labels, tuple(scores[:top].tolist()), self._times_s(path), none)
 
     def _times_s(self, path: Path) -> tuple[float, ...]:
         if path.is_dir():
@@ -104,7 +117,8 @@ def load(
     """
     method, manifest = checkpoint.load(path, class_names=class_names, class_names_zh=class_names_zh)
     config = from_json(DataConfig, manifest["data"]) if "data" in manifest else DataConfig()
-    return Predictor(method, config, device=device)
+    threshold = (manifest.get("none_of_these") or {}).get("below") if class_names is None else None
+    return Predictor(method, config, device=device, none_below=threshold)
 
 
 def zero_shot(

@@ -1,0 +1,197 @@
+"""Teaching: the whole flow on real files, what is held out, the threshold by brute force, and the refusals."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from actionprompt import methods, predict, teach
+from actionprompt.backbone import load_clip
+from actionprompt.config import DataConfig
+from actionprompt.datasets._base import ClipList
+from actionprompt.video import write_video
+
+QUICK = replace(teach.TRAIN, epochs=15, lr=1e-2, warmup_epochs=1.0, num_workers=0)
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> dict[str, list]:
+    """Five H.264 clips for each of three classes told apart by colour."""
+    folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    made: dict[str, list] = {name: [] for name in COLOURS}
+    for channel, name in enumerate(COLOURS):
+        for index in range(5):
+            frames = rng.integers(0, 20, (10, 40, 56, 3), dtype=np.uint8)
+            frames[..., channel] += 200
+            made[name].append(folder / f"{name}{index}.mp4")
+            write_video(made[name][-1], frames, fps=10)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("ACTIONPROMPT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def run(clips, out, **options):
+    return teach.teach(clips, out, backbone="random:nano", config=QUICK, cpu=True, **options)
+
+
+def test_from_clips_to_predictions(films, tmp_path):
+    steps, encoded = [], []
+    few = {name: paths[:3] for name, paths in films.items()}
+    taught = run(few, tmp_path / "mine", on_step=lambda *s: steps.append(s), on_encode=lambda *s: encoded.append(s))
+    assert taught.num_clips == {"red": 3, "green": 3, "blue": 3}
+    assert taught.warnings == ()
+    assert encoded[-1] == (9, 9)
+    assert steps == [(i + 1, 4 * 15) for i in range(4 * 15)], "three rounds of holding out, and the model itself"
+    none = taught.none_of_these
+    assert none.num_clips == 9
+    assert none.held_out_top1 == 100
+    assert 1 / 3 < none.below < 1
+    manifest = json.loads((tmp_path / "mine" / "model" / "manifest.json").read_text())
+    assert manifest["none_of_these"]["below"] == none.below
+    assert manifest["data"]["fit"] == "letterbox"
+
+    predictor = predict.load(tmp_path / "mine", device="cpu")
+    unseen = [(name, path) for name, paths in films.items() for path in paths[3:]]
+    answers = [answer for _, answer in predictor.predict_all([path for _, path in unseen], num_workers=0)]
+    assert [answer.label for answer in answers] == [name for name, _ in unseen]
+    assert [answer.none_of_these for answer in answers] == [answer.score < none.below for answer in answers]
+    assert sum(answer.none_of_these for answer in answers) <= 1, "the classes themselves are known"
+    predictor.none_below = answers[0].score + 1e-6
+    assert predictor.predict(unseen[0][1]).none_of_these
+    predictor.set_classes(["red", "blue", "yellow"])
+    assert predictor.none_below is None, "the threshold was chosen for other names"
+    assert predict.load(tmp_path / "mine", class_names=["red", "blue"]).none_below is None
+    with pytest.raises(ValueError, match="mine holds a model already; choose another folder, or remove it"):
+        run(few, tmp_path / "mine")
+
+
+def test_too_few_clips_are_said(films, tmp_path):
+    few = {"red": films["red"][:1], "green": films["green"][:2], "blue": films["blue"][:3]}
+    taught = run(few, tmp_path / "few")
+    assert taught.warnings == (
+        "red: 1 clip is too few; give 3 or more, better 5",
+        "green: 2 clips are too few; give 3 or more, better 5",
+        "no threshold for none of these: choosing it takes three classes of 3 clips or more",
+    )
+    assert taught.none_of_these is None
+    assert predict.load(tmp_path / "few").none_below is None
+    two = run({name: films[name][:3] for name in ("red", "blue")}, tmp_path / "two")
+    assert len(two.warnings) == 1, "with two classes, striking off one name leaves nothing to choose from"
+
+
+@pytest.mark.parametrize("counts", [(3, 3, 3), (5, 5, 5), (3, 5, 9), (16, 3, 4)])
+def test_every_clip_is_held_out_once_and_its_class_keeps_others(films, counts):
+    clips = teach.as_list(films)
+    made = [replace(clips.clips[0], key=f"{k}/{i}", label=k) for k, n in enumerate(counts) for i in range(n)]
+    clips = ClipList("x", tuple(made), COLOURS)
+    rounds = teach.rounds_of(clips, min(teach.MAX_ROUNDS, max(counts)))
+    for label, number in enumerate(counts):
+        dealt = Counter(r for clip, r in zip(clips.clips, rounds, strict=True) if clip.label == label)
+        assert sum(dealt.values()) == number
+        assert max(dealt.values()) <= -(-number // 5), "up to five clips: leave one out"
+        assert number - max(dealt.values()) >= 2
+
+
+def test_nothing_held_out_is_trained_on(films, tmp_path, monkeypatch):
+    trained, scored = [], []
+    real_fit, real_scores = teach.fit, teach.held_out_scores
+
+    def fit(method, clips, folder, **options):
+        trained.append({clip.key for clip in clips.clips})
+        if len(clips.clips) == 9:
+            real_fit(method, clips, folder, **options)
+
+    def scores(method, features, labels, config):
+        scored.append((features, labels))
+        return real_scores(method, features, labels, config)
+
+    monkeypatch.setattr(teach, "fit", fit)
+    monkeypatch.setattr(teach, "held_out_scores", scores)
+    few = {name: paths[:3] for name, paths in films.items()}
+    run(few, tmp_path / "mine")
+    everything = {path.as_posix() for paths in few.values() for path in paths}
+    assert [len(keys) for keys in trained] == [6, 6, 6, 9]
+    assert [len(labels) for _, labels in scored] == [3, 3, 3]
+    assert all(labels.tolist() == [0, 1, 2] for _, labels in scored)
+    held_out = [everything - keys for keys in trained[:3]]
+    assert set.union(*held_out) == everything
+    assert sum(map(len, held_out)) == 9
+    rows = torch.cat([features for features, _ in scored])
+    assert len(rows.flatten(1).unique(dim=0)) == 9, "every clip's own features are scored, once"
+
+
+def test_scores_of_held_out_clips_by_loops():
+    method = methods.build("seeing_in_flowing", load_clip("random:nano"), ("sit", "run", "wave", "clap")).eval()
+    x = torch.randn(5, 2, 8, 16, generator=torch.Generator().manual_seed(0))  # two views
+    labels = torch.tensor([0, 3, 3, 1, 0])
+    known, unknown, right = teach.held_out_scores(method, x, labels, DataConfig())
+    assert method.class_names == ("sit", "run", "wave", "clap"), "the names come back"
+    names = method.class_names
+    with torch.no_grad():
+        for i, label in enumerate(labels.tolist()):
+            p = torch.stack([method.head(x[i, v : v + 1])[0].softmax(0) for v in range(2)]).mean(0)
+            torch.testing.assert_close(known[i], p.max())
+            assert bool(right[i]) == (int(p.argmax()) == label)
+        for i, label in enumerate(labels.tolist()):
+            method.set_classes([name for k, name in enumerate(names) if k != label])
+            p = torch.stack([method.head(x[i, v : v + 1])[0].softmax(0) for v in range(2)]).mean(0)
+            assert len(p) == 3
+            torch.testing.assert_close(unknown[i], p.max())
+
+
+def test_the_threshold_is_the_best_there_is():
+    generator = torch.Generator().manual_seed(0)
+    known = torch.rand(30, generator=generator) * 0.6 + 0.4
+    unknown = torch.rand(30, generator=generator) * 0.7
+    right = torch.rand(30, generator=generator) < 0.8
+    choice = teach.choose(known, unknown, right)
+    assert choice.num_clips == 30
+    assert choice.held_out_top1 == pytest.approx(100 * int(right.sum()) / 30)
+    assert choice.kept == pytest.approx(sum(k >= choice.below for k in known[right].tolist()) / int(right.sum()))
+    assert choice.rejected == pytest.approx(sum(u < choice.below for u in unknown.tolist()) / 30)
+    for below in torch.linspace(0, 1, 1001).tolist():
+        kept = float((known[right] >= below).float().mean())
+        rejected = float((unknown < below).float().mean())
+        assert kept + rejected <= choice.kept + choice.rejected + 1e-6
+
+
+def test_no_threshold_where_none_helps():
+    low, high = torch.full((6,), 0.3), torch.full((6,), 0.9)
+    yes = torch.ones(6, dtype=torch.bool)
+    assert teach.choose(low, high, yes) is None, "unknown clips score higher: every threshold would do harm"
+    assert teach.choose(high, high, yes) is None
+    assert teach.choose(high, low, ~yes) is None, "nothing was recognised"
+    assert teach.choose(high, low, yes).below == pytest.approx(0.6)
+
+
+def test_arguments_of_the_verb():
+    assert teach.parse(["wave=a.mp4,b.mp4", "sit down = c d.mp4 ,", "wave=e.mp4"]) == {
+        "wave": ("a.mp4", "b.mp4", "e.mp4"),
+        "sit down": ("c d.mp4",),
+    }
+    for bad in ("wave", "=a.mp4", "wave=", "wave=,", " = "):
+        with pytest.raises(ValueError, match=rf"expected NAME=clip1.mp4,clip2.mp4,... .*, got '{bad}'"):
+            teach.parse(["sit=a.mp4", bad])
+
+
+def test_wrong_clips_are_named(films, tmp_path):
+    red, green = films["red"][:3], films["green"][:3]
+    with pytest.raises(ValueError, match="expected at least two classes to tell apart, got 1"):
+        run({"red": red}, tmp_path / "x")
+    with pytest.raises(ValueError, match="green: expected at least one clip, got none"):
+        run({"red": red, "green": []}, tmp_path / "x")
+    with pytest.raises(ValueError, match=r"green: there is no clip .*nowhere\.mp4; check the path"):
+        run({"red": red, "green": [tmp_path / "nowhere.mp4"]}, tmp_path / "x")
+    with pytest.raises(ValueError, match=r"red0\.mp4' is listed more than once"):
+        run({"red": red, "green": [*green, red[0]]}, tmp_path / "x")
+    (tmp_path / "broken.mp4").write_bytes(b"no film")
+    with pytest.raises(ValueError, match=r"1 of 7 clips cannot be read: \S*broken\.mp4 \(.+\); leave them out"):
+        run({"red": red, "green": [*green, tmp_path / "broken.mp4"]}, tmp_path / "x")
+    assert not (tmp_path / "x").exists(), "nothing is written for a wrong request"
