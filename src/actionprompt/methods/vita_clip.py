@@ -144,8 +144,8 @@ class Model(Method):
         row = [self.own_names.index(name) if name in self.own_names else -1 for name in names]
         if self.context is None or not config.class_context:
             row = [0 if self.context is not None else -1] * len(names)
-        frozen = text([config.template.format(name) for name in names]).sentence
         ids = text.tokenize([f"{name}." for name in names], reserve=config.num_context)
+        frozen = text([config.template.format(name) for name in names]).sentence
         self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # of the context, or -1
         self.register_buffer("frozen_text", frozen, persistent=False)
         self.register_buffer("ids", ids, persistent=False)
