@@ -65,6 +65,8 @@ def train(args: Sequence[str]) -> int:
 
     name, module, rest, chosen = _method_and_defaults(args, "train")
 
+    defaults = _defaults(chosen)
+
     @dataclass(frozen=True)
     class Train:
         out: Path
@@ -76,12 +78,11 @@ def train(args: Sequence[str]) -> int:
         """`tiny` (embedded), a folder, an OpenAI .pt file, or a hub name such as openai/clip-vit-base-patch16."""
         cache: bool = True
         """Train methods with frozen features from the feature cache."""
-        method: module.Config = field(default_factory=module.Config)
-        data: DataConfig = field(default_factory=DataConfig)
-        train: TrainConfig = field(default_factory=TrainConfig)
+        method: module.Config = field(default_factory=lambda: defaults["method"])
+        data: DataConfig = field(default_factory=lambda: defaults["data"])
+        train: TrainConfig = field(default_factory=lambda: defaults["train"])
 
-    default = Train(out=tyro.MISSING, **_defaults(chosen))
-    options: Train = tyro.cli(Train, args=rest, default=default, prog=f"actionprompt train {name}")
+    options: Train = tyro.cli(Train, args=rest, prog=f"actionprompt train {name}")
     clips = options.clips.load(options.part)
     clip = load_clip(options.backbone)
     method = methods.build(
@@ -347,6 +348,8 @@ def run(args: Sequence[str]) -> int:
 
     name, module, rest, chosen = _method_and_defaults(args, "run")
 
+    defaults = _defaults(chosen)
+
     @dataclass(frozen=True)
     class Run:
         out: Path
@@ -369,12 +372,11 @@ def run(args: Sequence[str]) -> int:
         backbone: str = "tiny"
         scores: bool = False
         """Also write every clip's class probabilities."""
-        method: module.Config = field(default_factory=module.Config)
-        data: DataConfig = field(default_factory=DataConfig)
-        train: TrainConfig = field(default_factory=TrainConfig)
+        method: module.Config = field(default_factory=lambda: defaults["method"])
+        data: DataConfig = field(default_factory=lambda: defaults["data"])
+        train: TrainConfig = field(default_factory=lambda: defaults["train"])
 
-    default = Run(out=tyro.MISSING, **_defaults(chosen))
-    options: Run = tyro.cli(Run, args=rest, default=default, prog=f"actionprompt run {name}")
+    options: Run = tyro.cli(Run, args=rest, prog=f"actionprompt run {name}")
     views = (options.data.num_clips, options.data.num_crops)
 
     def load(split: int, part: str) -> Any:
