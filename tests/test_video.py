@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from actionprompt import sampling, video
-from videos import number_of, numbered_frame, numbers_of, pack, rewrite, write_numbered
+from videos import number_of, numbered_frame, numbers_of, pack, rewrite, strip_reordering, write_numbered
 
 NUM_FRAMES = 50
 SIZE = {"height_px": 128, "width_px": 192}
@@ -43,6 +43,7 @@ CODECS = {
     "h264_open_gop": ("mkv", "libx264", {"options": X264_OPEN}, True),
     "h264_open_gop_mp4": ("mp4", "libx264", {"options": X264_OPEN}, True),
     "h264_no_b": ("mov", "libx264", {"options": {"x264-params": "bframes=0:threads=1"}}, True),
+    "h264_main": ("mp4", "libx264", {"options": {**X264, "profile": "main"}}, True),
     "h264_long_gop": ("mp4", "libx264", {"options": X264, "gop": 250}, True),
     "h264_intra_refresh": (
         "mkv",
@@ -69,9 +70,9 @@ CODECS = {
     "av1": ("mp4", "libsvtav1", {"options": AV1}, True),
     "av1_mkv": ("mkv", "libsvtav1", {"options": AV1}, True),
     "vp9": ("webm", "libvpx-vp9", {"options": VP9}, True),
-    "vp9_hidden": ("webm", "libvpx-vp9", {"options": ALT_REF}, True),
+    "vp9_lookahead": ("webm", "libvpx-vp9", {"options": ALT_REF}, True),
     "vp9_odd_size": ("webm", "libvpx-vp9", {"options": VP9, "height_px": 127, "width_px": 193}, True),
-    "vp8_hidden": ("webm", "libvpx", {"options": ALT_REF}, False),
+    "vp8": ("webm", "libvpx", {"options": VP9}, False),
     "mpeg4": ("avi", "mpeg4", {"options": BFRAMES}, True),
     "mpeg4_mp4": ("mp4", "mpeg4", {"options": BFRAMES}, True),
     "mpeg4_mkv": ("mkv", "mpeg4", {"options": BFRAMES}, True),
@@ -148,12 +149,12 @@ def test_every_frame_is_the_one_asked_for(clip, count_calls, name):
     assert info.duration_s == pytest.approx(NUM_FRAMES / 25)
     np.testing.assert_allclose(video.frame_times(path, range(NUM_FRAMES)), np.arange(NUM_FRAMES) / 25, atol=1e-3)
 
+    reads = count_calls("_read_video")
     frames = video.read_frames(path, range(NUM_FRAMES))
     assert frames.shape == (NUM_FRAMES, info.height_px, info.width_px, 3)
     assert numbers_of(frames) == list(range(NUM_FRAMES))
     np.testing.assert_array_equal(frames, decode_linearly(path))
 
-    reads = count_calls("_read_video")
     for index in (0, 1, 11, 12, 13, 23, 24, 25, 37, 48, 49):
         np.testing.assert_array_equal(video.read_frames(path, [index])[0], frames[index], err_msg=f"frame {index}")
     went_back = any(read.get("linear") for read in reads)
@@ -162,7 +163,7 @@ def test_every_frame_is_the_one_asked_for(clip, count_calls, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["h264_open_gop", "h264", "hevc", "mpeg4", "mpeg2_ts", "vp9_hidden", "av1", "h264_avi"]
+    "name", ["h264_open_gop", "h264", "hevc", "mpeg4", "mpeg2_ts", "vp9_lookahead", "av1", "h264_avi"]
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(
@@ -213,6 +214,9 @@ def test_only_the_group_of_pictures_of_a_frame_is_decoded(clip, monkeypatch):
     assert frames <= 5  # frame 36 is a key frame
     assert packets <= 43  # read past, not decoded; nothing is read after frame 40 is there
     assert decoded(clip("h264"), [1], monkeypatch)[0] <= 5
+    packets, frames = decoded(clip("h264_open_gop"), [1, 40], monkeypatch)
+    assert frames <= 9
+    assert packets <= 43
 
 
 def test_distant_frames_are_reached_by_seeking(clip, monkeypatch):
@@ -241,6 +245,37 @@ def test_packets_are_counted_once_while_the_file_stays_the_same(clip, count_call
     os.utime(path, ns=(1, 1))
     assert video.probe(path).num_frames == 20
     assert len(scans) == 2
+
+
+def test_hidden_frames_are_not_counted(clip, tmp_path):
+    def hide(place, packet):
+        data = bytearray(bytes(packet))
+        if place == 10:
+            data[0] &= 0b11101111  # VP8's show_frame
+        hidden = av.Packet(bytes(data))
+        hidden.pts, hidden.dts, hidden.time_base, hidden.is_keyframe = (
+            packet.pts,
+            packet.dts,
+            packet.time_base,
+            place == 0,
+        )
+        return [hidden]
+
+    path = rewrite(clip("vp8"), tmp_path / "hidden.webm", hide)
+    assert video.count_frames(path) == NUM_FRAMES - 1
+    assert numbers_of(video.read_frames(path, [9, 10, 48])) == [9, 11, 49]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "mp4"])
+def test_streams_that_do_not_say_how_far_they_reorder(clip, count_calls, tmp_path, suffix):
+    path = strip_reordering(clip("h264_main"), tmp_path / f"silent.{suffix}")
+    with av.open(str(path), options={"codec_whitelist": "none"}) as container:  # what a decoder on its own makes of it
+        shown = numbers_of(np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)]))
+    assert suffix == "mp4" or len(shown) < NUM_FRAMES
+    reads = count_calls("_read_video")
+    assert numbers_of(video.read_frames(path, range(NUM_FRAMES))) == list(range(NUM_FRAMES))
+    assert [number_of(video.read_frames(path, [index])[0]) for index in range(NUM_FRAMES)] == list(range(NUM_FRAMES))
+    assert not any(read.get("linear") for read in reads)
 
 
 def test_a_false_key_frame_is_found_out(clip, count_calls, tmp_path):
@@ -737,4 +772,5 @@ def test_real_picture_folders(real_data):
         num_frames = video.count_frames(root / name)
         assert num_frames == int(last) - int(first) + 1
         frames = video.read_frames(root / name, sampling.segment(num_frames, 8)[0], short_side_px=224)
-        assert min(frames.shape[1:3]) == 224
+        with Image.open(next((root / name).iterdir())) as picture:
+            assert min(frames.shape[1:3]) == min(*picture.size, 224)

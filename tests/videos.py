@@ -138,3 +138,40 @@ def pack(source: Path, path: Path) -> Path:
             packet.is_keyframe = b"\0\0\1\xb6" in part and part[part.index(b"\0\0\1\xb6") + 4] >> 6 == 0
             new.mux(packet)
     return path
+
+
+def strip_reordering(source: Path, path: Path) -> Path:
+    """Copies an H.264 Main profile video without the part of its header that says how far frames are reordered."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = old.streams.video[0]
+        extra = stream.codec_context.extradata  # avcC: 6 bytes, then the length and bytes of the parameter set
+        end = 8 + int.from_bytes(extra[6:8])
+        header = extra[8:end].replace(b"\0\0\3", b"\0\0")
+        bits = "".join(f"{byte:08b}" for byte in header)
+        place = 32
+
+        def number() -> int:  # Exp-Golomb
+            nonlocal place
+            zeros = bits.index("1", place) - place
+            place += 2 * zeros + 1
+            return int(bits[place - zeros - 1 : place], 2) - 1
+
+        for _ in range(4):  # id, frame number's size, order count type (0, x264's) and size
+            number()
+        for step in range(3):  # reference frames (a flag follows), width, height
+            number()
+            place += step == 0
+        assert bits[place] == "1"  # no fields
+        place += 2
+        cropped, place = bits[place] == "1", place + 1
+        for _ in range(4 * cropped):
+            number()
+        assert bits[place] == "1"  # video usability information follows: drop it
+        bits = bits[:place] + "01"
+        header = bytes(int(f"{bits[k : k + 8]:0<8}", 2) for k in range(0, len(bits), 8))
+        copy = new.add_stream_from_template(stream)
+        copy.codec_context.extradata = extra[:6] + len(header).to_bytes(2) + header + extra[end:]
+        for packet in (p for p in old.demux(stream) if p.size):
+            packet.stream = copy
+            new.mux(packet)
+    return path

@@ -36,8 +36,6 @@ PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".webp"))
 _ONE_FRAME_PER_PACKET = frozenset((
     "av1", "ffv1", "gif", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "prores", "vp9",
 ))
-# Codecs whose key packets really are places where decoding can begin.
-_KEYS_ARE_STARTS = _ONE_FRAME_PER_PACKET - {"gif"} | {"mpeg4"}
 # fmt: on
 # Codecs whose decoder can tell from the bitstream which frames no other frame refers to, and leave them out. HEVC's
 # "non-reference" pictures may still serve a higher temporal layer, so HEVC is not here.
@@ -330,8 +328,6 @@ def _scan(path: str) -> _Table:
     stamps = np.array([pts[place] for place in shown if pts[place] is not None], np.int64)
     sane = len(stamps) == len(shown) == len(np.unique(stamps)) and container_name != "avi"
     starts = np.array(key) & ~np.array(discard)
-    if codec not in _KEYS_ARE_STARTS:
-        starts[1:] = False
     if codec == "mpeg4":
         starts &= np.array(types) == "I"
     if codec == "mpeg4" and starts[0] and min(sizes) > 19:  # FFmpeg's bound for packets that mean "the last one again"
@@ -415,10 +411,9 @@ def _ranges(table: _Table, wanted: list[int]) -> list[tuple[int, int]]:
     for place in wanted:
         usable = starts[(starts <= place) & (table.rank[starts] <= table.rank[place])]
         start = int(usable[-1]) if len(usable) else 0
-        if ranges and start < ranges[-1][1]:
-            ranges[-1] = ranges[-1][0], place + 1
-        else:
-            ranges.append((start, place + 1))
+        while ranges and start < ranges[-1][1]:
+            start = min(start, ranges.pop()[0])
+        ranges.append((start, place + 1))
     return ranges
 
 
