@@ -15,21 +15,19 @@ frames that are the frame asked for, judged against plain linear decoding (see `
 import argparse
 import csv
 import hashlib
-import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from actionprompt import sampling, video
+from actionprompt import records, sampling, video
 
 NUM_FRAMES = 16
 SIDE_PX = 224
@@ -42,7 +40,7 @@ def read_ours(path: str, size_px: tuple[int, int]) -> np.ndarray:
 
 
 def read_decord(path: str, size_px: tuple[int, int]) -> np.ndarray:
-    import decord
+    import decord  # type: ignore[import-not-found]
 
     reader = decord.VideoReader(path, height=size_px[0], width=size_px[1], num_threads=0)
     return reader.get_batch(sampling.segment(len(reader), NUM_FRAMES)[0]).asnumpy()
@@ -67,8 +65,8 @@ def read_opencv(path: str, size_px: tuple[int, int]) -> np.ndarray:
 
 
 def read_torchcodec(path: str, size_px: tuple[int, int]) -> np.ndarray:
-    from torchcodec.decoders import VideoDecoder
-    from torchcodec.transforms import Resize
+    from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
+    from torchcodec.transforms import Resize  # type: ignore[import-not-found]
 
     decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=0, transforms=[Resize(size_px)])
     indices = sampling.segment(len(decoder), NUM_FRAMES)[0].tolist()
@@ -127,14 +125,60 @@ def linear(path: str, size_px: tuple[int, int]) -> np.ndarray:
         return np.stack(parts)
 
 
-def ratios_of(row: dict, clock: str) -> dict[str, float]:
-    """Peers' times as multiples of ours."""
-    return {name: time_ms / row[clock]["ours"] for name, time_ms in row[clock].items() if name != "ours"}
-
-
-def clips_of(data: Path) -> list[Path]:
+def clips_of(data: Path) -> dict[Path, str]:
+    """File -> its SHA-256, as the manifest lists them."""
     with open(data / "MANIFEST.csv", newline="", encoding="utf-8") as file:
-        return [data / row["file"] for row in csv.DictReader(file) if row["file"].startswith("videos/")]
+        rows = list(csv.DictReader(file))
+    return {data / row["file"]: row["sha256"] for row in rows if row["file"].startswith("videos/")}
+
+
+def time_clip(clip: Path, readers: dict[str, Callable], repeats: int) -> dict[str, Any]:
+    """Every reader's median times and wrong frames for one clip; a string in place of the number where it failed."""
+    info = video.probe(clip)
+    size_px = small_size(info)
+    truth = linear(str(clip), size_px)
+    indices = sampling.segment(len(truth), NUM_FRAMES)[0]
+    wall: dict[str, list[float]] = {name: [] for name in readers}
+    cpu: dict[str, list[float]] = {name: [] for name in readers}
+    wrong: dict[str, int | str] = {}
+    names = list(readers)
+    for repeat in range(repeats):
+        turn = repeat % len(names)
+        for name in names[turn:] + names[:turn]:
+            start, start_cpu = time.perf_counter(), time.process_time()
+            try:
+                got = readers[name](str(clip), size_px)
+            except Exception as error:  # a peer that cannot read a clip is a result
+                wrong[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:100]}"
+                continue
+            wall[name].append(time.perf_counter() - start)
+            cpu[name].append(time.process_time() - start_cpu)
+            if repeat == 0:
+                same_size = got.shape == (NUM_FRAMES, *size_px, 3)
+                wrong[name] = wrong_frames(got, truth, indices) if same_size else f"shape {list(got.shape)}"
+    return {
+        "num_frames": len(truth),
+        "size_px": [info.height_px, info.width_px],
+        "wall_ms": {name: round(1e3 * statistics.median(times), 2) for name, times in wall.items() if times},
+        "cpu_ms": {name: round(1e3 * statistics.median(times), 2) for name, times in cpu.items() if times},
+        "wrong_frames": wrong,
+    }
+
+
+def ratios_of(row: dict[str, Any], clock: str) -> dict[str, float]:
+    """Times as multiples of ours."""
+    return {name: time_ms / row[clock]["ours"] for name, time_ms in row[clock].items()}
+
+
+def summary_of(rows: list[dict[str, Any]], name: str) -> dict[str, float]:
+    done = [row for row in rows if name in row["wall_ms"]]
+    faults = [row["wrong_frames"].get(name, 0) for row in rows]
+    return {
+        "wall_ratio_median": round(statistics.median(ratios_of(row, "wall_ms")[name] for row in done), 3),
+        "cpu_ratio_median": round(statistics.median(ratios_of(row, "cpu_ms")[name] for row in done), 3),
+        "clips_failed": sum(isinstance(fault, str) for fault in faults),
+        "clips_with_wrong_frames": sum(isinstance(fault, int) and fault > 0 for fault in faults),
+    }
 
 
 def main() -> None:
@@ -145,8 +189,9 @@ def main() -> None:
     options = parser.parse_args()
     if "ACTIONPROMPT_REAL_DATA" not in os.environ:
         sys.exit("ACTIONPROMPT_REAL_DATA is not set: it names the folder of real clips (MANIFEST.csv, videos/)")
+    started = time.time()
     data = Path(os.environ["ACTIONPROMPT_REAL_DATA"])
-    clips = clips_of(data)[:: options.every]
+    clips = dict(list(clips_of(data).items())[:: options.every])
     av.logging.set_level(av.logging.PANIC)
     readers, absent = available()
     for name, reason in absent.items():
@@ -154,92 +199,36 @@ def main() -> None:
 
     rows = []
     for clip in clips:
-        info = video.probe(clip)
-        size_px = small_size(info)
-        truth = linear(str(clip), size_px)
-        indices = sampling.segment(len(truth), NUM_FRAMES)[0]
-        wall: dict[str, list[float]] = {name: [] for name in readers}
-        cpu: dict[str, list[float]] = {name: [] for name in readers}
-        wrong: dict[str, int | str] = {}
-        for repeat in range(options.repeats):
-            names = list(readers)
-            for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
-                start, start_cpu = time.perf_counter(), time.process_time()
-                try:
-                    got = readers[name](str(clip), size_px)
-                except Exception as error:  # a peer that cannot read a clip is a result
-                    wrong[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:100]}"
-                    continue
-                wall[name].append(time.perf_counter() - start)
-                cpu[name].append(time.process_time() - start_cpu)
-                if repeat == 0:
-                    same_size = got.shape == (NUM_FRAMES, *size_px, 3)
-                    wrong[name] = wrong_frames(got, truth, indices) if same_size else f"shape {list(got.shape)}"
-        row = {
-            "clip": str(clip.relative_to(data)),
-            "num_frames": len(truth),
-            "size_px": [info.height_px, info.width_px],
-        }
-        row["wall_ms"] = {name: round(1e3 * statistics.median(t), 2) for name, t in wall.items() if t}
-        row["cpu_ms"] = {name: round(1e3 * statistics.median(t), 2) for name, t in cpu.items() if t}
-        row["wrong_frames"] = wrong
+        row = {"clip": str(clip.relative_to(data))} | time_clip(clip, readers, options.repeats)
         rows.append(row)
-        ratios = "  ".join(
-            f"{n} {row['wall_ms'][n] / row['wall_ms']['ours']:5.2f}" for n in row["wall_ms"] if n != "ours"
-        )
-        bad = {name: count for name, count in wrong.items() if count}
-        print(f"{row['clip'][-44:]:44} {row['wall_ms']['ours']:7.1f} ms  x ours: {ratios}  {bad or ''}", flush=True)
+        others = "  ".join(f"{n} {ratio:5.2f}" for n, ratio in ratios_of(row, "wall_ms").items() if n != "ours")
+        bad = {name: count for name, count in row["wrong_frames"].items() if count}
+        print(f"{row['clip'][-44:]:44} {row['wall_ms']['ours']:7.1f} ms  x ours: {others}  {bad or ''}", flush=True)
 
-    summary = {}
-    for name in readers:
-        both = [row for row in rows if name in row["wall_ms"]]
-        failed = [row for row in rows if isinstance(row["wrong_frames"][name], str)]
-        wall, cpu = ([1.0 if name == "ours" else ratios_of(r, k)[name] for r in both] for k in ("wall_ms", "cpu_ms"))
-        summary[name] = {
-            "wall_ratio_median": round(statistics.median(wall), 3),
-            "cpu_ratio_median": round(statistics.median(cpu), 3),
-            "clips": len(both),
-            "clips_failed": len(failed),
-            "clips_with_wrong_frames": sum(isinstance(w := r["wrong_frames"][name], int) and w > 0 for r in rows),
-        }
-    fastest = [
-        min(t for n, t in r["wall_ms"].items() if n != "ours") / r["wall_ms"]["ours"]
-        for r in rows
-        if len(r["wall_ms"]) > 1
-    ]
     print(f"\nmedian over {len(rows)} clips of (time / our time); above 1 means slower than ours")
+    summary = {name: summary_of(rows, name) for name in readers}
     for name, line in summary.items():
         print(
             f"  {name:11} wall {line['wall_ratio_median']:5.2f}  processor {line['cpu_ratio_median']:5.2f}  "
             f"failed {line['clips_failed']}, wrong frames in {line['clips_with_wrong_frames']} clips"
         )
-    if fastest:
-        print(
-            f"  fastest peer of each clip: wall {statistics.median(fastest):.2f}, ours wins {sum(f > 1 for f in fastest)}"
-        )
+    fastest = {}
+    for clock in ("wall_ms", "cpu_ms") if len(readers) > 1 else ():
+        best = [min(ratio for n, ratio in ratios_of(row, clock).items() if n != "ours") for row in rows]
+        fastest[clock] = {"ratio_median": round(statistics.median(best), 3), "ours_wins": sum(r > 1 for r in best)}
+        print(f"  fastest peer of each clip, {clock}: {fastest[clock]}")
     if options.out:
-        packages = {name: version(PEERS[name][0]) for name in readers if name != "ours"} | {"av": version("av")}
-        record = {
+        record = records.provenance(seed=0, started=started) | {
             "benchmark": "decode",
-            "command": "python benchmarks/decode.py " + " ".join(sys.argv[1:]),
-            "seed": None,
-            "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
-            "clips_sha256": hashlib.sha256("\n".join(row["clip"] for row in rows).encode()).hexdigest(),
-            "hardware": {"cpu": cpu_name(), "cores": len(os.sched_getaffinity(0))},
-            "versions": packages | {"python": platform.python_version(), "numpy": np.__version__},
+            "clips_sha256": hashlib.sha256("\n".join(clips.values()).encode()).hexdigest(),
+            "peers": {name: version(PEERS[name][0]) for name in readers if name != "ours"},
             "absent": absent,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "repeats": options.repeats,
-            "fastest_peer_wall_ratio_median": round(statistics.median(fastest), 3) if fastest else None,
+            "fastest_peer_of_each_clip": fastest,
             "summary": summary,
             "clips": rows,
         }
-        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+        records.write(options.out, record)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from actionprompt import sampling, video
-from videos import number_of, numbered_frame, numbers_of, pack, rewrite, strip_reordering, write_numbered
+from videos import add_other, number_of, numbered_frame, numbers_of, pack, rewrite, strip_reordering, write_numbered
 
 NUM_FRAMES = 50
 SIZE = {"height_px": 128, "width_px": 192}
@@ -278,17 +278,34 @@ def test_streams_that_do_not_say_how_far_they_reorder(clip, count_calls, tmp_pat
     assert not any(read.get("linear") for read in reads)
 
 
-def test_a_false_key_frame_is_found_out(clip, count_calls, tmp_path):
+@pytest.mark.parametrize(("name", "suffix"), [("hevc", "mkv"), ("mpeg4_mp4", "mp4")])
+def test_a_false_key_frame_is_found_out(clip, count_calls, tmp_path, name, suffix):
     def lie(place, packet):
-        packet.is_keyframe = place % 5 == 0
+        packet.is_keyframe = packet.is_keyframe or place % 5 == 0
         return [packet]
 
-    path = rewrite(clip("hevc"), tmp_path / "liar.mkv", lie)
+    path = rewrite(clip(name), tmp_path / f"liar.{suffix}", lie)
+    with av.open(str(path)) as container:
+        assert sum(packet.is_keyframe for packet in container.demux(video=0)) >= NUM_FRAMES // 5
     expected = decode_linearly(path)
     reads = count_calls("_read_video")
     for index in range(NUM_FRAMES):
         np.testing.assert_array_equal(video.read_frames(path, [index])[0], expected[index])
-    assert any(read.get("linear") for read in reads)
+    assert any(read.get("linear") for read in reads) == (name == "hevc")  # of MPEG-4 the frame's own type is known
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("hevc", "mkv"), ("h264_open_gop", "mkv"), ("mpeg2_ts", "ts"), ("mpeg4", "avi")]
+)
+def test_a_video_cut_out_of_a_longer_one_begins_with_its_first_key_frame(clip, tmp_path, name, suffix):
+    start = int(np.flatnonzero(video._table(clip(name)).starts)[1])
+    path = rewrite(clip(name), tmp_path / f"late.{suffix}", lambda place, packet: [packet] if place >= start else [])
+    expected = decode_linearly(path)
+    assert len(expected) == NUM_FRAMES - 12  # frames 10 and 11 are there, but nothing they refer to
+    assert video.count_frames(path) == NUM_FRAMES - 12
+    np.testing.assert_array_equal(video.read_frames(path, range(len(expected))), expected)
+    for index in (0, 1, 13, 30):
+        np.testing.assert_array_equal(video.read_frames(path, [index])[0], expected[index])
 
 
 def test_a_forked_worker_reads_after_its_parent_did(clip):
@@ -549,14 +566,14 @@ def test_a_missing_file(tmp_path):
     assert error_of(tmp_path / "absent.mp4") == "no such file or folder"
 
 
-def test_a_file_with_sound_only(tmp_path):
+@pytest.mark.parametrize("cover", [False, True])
+def test_a_file_with_sound_only(tmp_path, cover):
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 44100
-        container.mux(stream.encode(frame) + stream.encode(None))
-    assert error_of(path) == "holds no video stream, only audio"
+        streams = [add_other(container, kind) for kind in ("audio", "cover")[: 1 + cover]]
+        for stream, frame in streams:
+            container.mux(stream.encode(frame) + stream.encode(None))
+    assert error_of(path) == f"holds no video stream, only audio{', picture' * cover}"
 
 
 def test_frames_that_change_their_size(tmp_path):

@@ -260,7 +260,7 @@ def _pick_stream(path: str, container: Any) -> Any:
     hidden = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & hidden]
     if not streams:
-        kinds = sorted({stream.type for stream in container.streams})
+        kinds = sorted({"picture" if stream.type == "video" else stream.type for stream in container.streams})
         raise VideoDecodeError(path, f"holds no video stream, only {', '.join(kinds) or 'nothing'}")
     best = container.streams.best("video")
     stream = best if best in streams else streams[0]
@@ -330,7 +330,8 @@ def _scan(path: str) -> _Table:
     starts = np.array(key) & ~np.array(discard)
     if codec == "mpeg4":
         starts &= np.array(types) == "I"
-    if codec == "mpeg4" and starts[0] and min(sizes) > 19:  # FFmpeg's bound for packets that mean "the last one again"
+    # tiny packets mean "the last frame again" (19 bytes is FFmpeg's bound); frames before the first key show nothing
+    if codec == "mpeg4" and starts[0] and min(sizes) > 19 and types[1:2] != ("B",):
         order = _order_of_types(types)
         order = order[np.isin(order, shown)]
     elif sane and codec in _ONE_FRAME_PER_PACKET and key[0] and pts[0] is not None and pts[0] <= stamps.min():
