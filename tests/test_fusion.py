@@ -106,6 +106,7 @@ def without(record: dict, name: str) -> dict:
             {**A, "scores": {**A["scores"], "1.avi": [2.5, 0.1, -0.5]}},
             r"got a sum of 2\.1 .* apply a softmax to logits",
         ),
+        ({**A, "scores": {**A["scores"], "1.avi": [0.5, 0.5, 0.5]}}, r"to 1 for 1\.avi, got a sum of 1\.5"),
         ({**A, "scores": {**A["scores"], "1.avi": [1.5, 0.1, -0.6]}}, r"a least value of -0\.6; apply a softmax"),
     ],
 )
