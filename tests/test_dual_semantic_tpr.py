@@ -176,6 +176,13 @@ def test_prompts_are_equations_8_to_12(kind, residual):
             close(got[n], torch.stack([torch.stack(rows) for rows in expected]))
 
 
+def test_kernels_over_time_and_prompts_are_those_of_their_names():
+    kernels = {kind: [m.kernel_size for m in dst.Beta(8, kind).modules() if isinstance(m, nn.Conv2d)] for kind in KINDS}
+    assert kernels == {
+        "mlp": [], "lstm": [], "transformer": [], "tada": [(1, 3)], "c3d": [(3, 3)], "r2plus1d": [(1, 3), (3, 1)],
+    }  # fmt: skip
+
+
 def test_encode_is_equations_1_3_13_and_14():
     method = noisy(build(Config(num_frames=2, num_global=2))).eval()
     tower, video = method.clip.image, randn(1, 2, 3, 32, 32)
@@ -299,6 +306,19 @@ def test_a_smoothed_label_gives_its_positives_what_it_has_for_the_classes_of_the
         expected += [-(own * logp[0, 0] + other * (logp[0, 1] + logp[0, 2])) / (own + 2 * other)]
         expected += [-(other * logp[i, 0] + own * (logp[i, 1] + logp[i, 2])) / (2 * own + other) for i in (1, 2)]
     close(method.loss(frames, soft)["loss"], torch.stack(expected).sum() / 6)
+
+
+def test_a_mixed_clip_has_positives_among_the_texts_of_both_its_classes():
+    """Mixup: each video spreads its weight over the texts, each text over the videos, in proportion to the labels."""
+    method, frames = build(Config(tau=0.1, chinese=None)), randn(3, 4, 16)
+    soft = torch.tensor([[0.7, 0.3, 0.0], [0.4, 0.6, 0.0], [0.1, 0.0, 0.9]])  # texts of classes 0, 1, 2
+    logits = method.similarities(frames)[0] / 0.1
+    total = torch.zeros(())
+    for i in range(3):
+        for j in range(3):
+            total = total - soft[i, j] / soft[i].sum() * logits[i].log_softmax(0)[j]
+            total = total - soft[j, i] / soft[:, i].sum() * logits[:, i].log_softmax(0)[j]
+    close(method.loss(frames, soft)["loss"], total / 6)
 
 
 # Several processes ---------------------------------------------------------------------------------------------------
