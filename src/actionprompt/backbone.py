@@ -339,7 +339,9 @@ def _asset(folder: str) -> Path:
 def _hf_load(model_class: Any, source: str, *, model_type: str, optional: tuple[str, ...] = ()) -> tuple[Any, Any]:
     """Model and tokeniser from a folder or the hub; every weight outside `optional` must be in the checkpoint."""
     from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a model loads in a second, and a library does not print
     looks_local = source.startswith((".", "/", "~")) or Path(source).exists() or re.match(r"[A-Za-z]:\\", source)
     source = str(Path(source).expanduser()) if looks_local else source
     if looks_local and not (Path(source) / "config.json").is_file():

@@ -91,4 +91,4 @@ def wilson(num_correct: int, num_clips: int) -> tuple[float, float]:
     centre = p + z * z / (2 * num_clips)
     half = z * math.sqrt(p * (1 - p) / num_clips + z * z / (4 * num_clips**2))
     scale = 100 / (1 + z * z / num_clips)
-    return scale * (centre - half), scale * (centre + half)
+    return max(0.0, scale * (centre - half)), min(100.0, scale * (centre + half))
