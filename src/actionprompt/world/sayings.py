@@ -5,7 +5,7 @@ equally often.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,3 +128,16 @@ def true_of(facts: Sequence[Attributes], attributes: Sequence[Attributes]) -> Bo
         said = np.array([t.get(name, "") for t in facts])[:, None]
         true &= (said == "") | (said == np.array([a[name] for a in attributes]))
     return true
+
+
+def ask(attributes: Sequence[Attributes], rng: np.random.Generator) -> Iterator[tuple[list[str], list[int], list[int]]]:
+    """For every attribute of `PROMPTS`, and for the activity by a class name: the English sentences for all values, the
+    pictures that have one of them, and which. Of names that are said of the same pictures one is drawn by lot."""
+    for what, prompt in PROMPTS.items():
+        values = list(prompt.words)
+        rows = [row for row, a in enumerate(attributes) if a[what] in values]
+        yield [prompt.text(value, 0) for value in values], rows, [values.index(attributes[row][what]) for row in rows]
+    groups = list(dict.fromkeys(tuple(names) for names in NAMES_OF.values()))
+    template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+    texts = [template.format(names[int(rng.integers(len(names)))][0]) for names in groups]
+    yield texts, list(range(len(attributes))), [groups.index(tuple(NAMES_OF[a["activity"]])) for a in attributes]

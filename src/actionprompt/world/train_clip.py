@@ -10,9 +10,11 @@ is stored on held-out stills (`DIR/record.json`). Killed at any point, the same 
 Cost: `core_hours` in results/tiny_clip.json, on a processor with AVX512-BF16; the stills take 4 ms each before that.
 
 Only single pictures are seen, never their order; the two names of a reversible pair are said of the same pictures,
-equally often. Differences from the papers: since it is known what is true of a picture, a text that happens to be true
-of another picture of the batch is no negative for it; the Chinese tower is also drawn to the English feature of the
-same sentence (cosine).
+equally often. Differences from the papers, all possible because it is known what is true of a picture: a text that is
+also true of another picture of the batch is no negative for it; every picture is asked about every attribute (`ask`);
+both towers are also trained as classifiers of the attributes (`Classifiers`, dropped at the end); at first only a few
+patches are seen, those with the figure among them (`encode_some`). The Chinese tower is also drawn to the English
+feature of the same sentence (cosine).
 
 Letters: N stills, S side in pixels, E width of the joint space.
 """
@@ -29,6 +31,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +54,9 @@ from actionprompt.backbone import (
     load_chinese_text,
     load_clip,
 )  # fmt: skip
-from actionprompt.world import VERSION, Still, still
+from actionprompt.world import VERSION, Still, render, still
 from actionprompt.world.actions import ACTIVITIES
-from actionprompt.world.sayings import (
-    NAMES_OF,
-    PROMPTS,
-    TEMPLATES,
-    TEMPLATES_ZH,
-    Attributes,
-    say,
-    told,
-    true_of,
-)  # fmt: skip
+from actionprompt.world.sayings import NAMES_OF, PROMPTS, TEMPLATES, TEMPLATES_ZH, Attributes, ask, say, told, true_of
 
 SIDE_PX, PATCH_PX, EMBED_DIM, CONTEXT_LENGTH = 112, 16, 128, 77
 VISION = {"hidden_size": 160, "intermediate_size": 640, "num_hidden_layers": 6, "num_attention_heads": 5}
@@ -70,6 +64,7 @@ TEXT = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "n
 NUM_MERGES = 1500
 HELD_OUT_FOLD, NUM_HELD_OUT = 4, 1000
 LOG_EVERY, CHECKPOINT_EVERY = 20, 200
+CLASSIFIED = (*PROMPTS, "pose", "activity")
 
 Measured = dict[str, Any]
 
@@ -77,25 +72,59 @@ Measured = dict[str, Any]
 # Stills on disk -------------------------------------------------------------------------------------------------------
 
 
-def draw_stills(folder: Path, num_stills: int, *, seed: int) -> tuple[UInt8[np.ndarray, "N S S 3"], list[Attributes]]:
-    """The training pictures (fold 0) as a memory map, with their attributes; drawn once, resumed where it stopped."""
+@dataclass(frozen=True)
+class Stills:
+    """The training pictures."""
+
+    images: UInt8[np.ndarray, "N S S 3"]
+    figures: UInt8[np.ndarray, "N P"]
+    """How much of each patch is the person or a thing in use, 0..255."""
+    attributes: list[Attributes]
+
+    def __getitem__(self, rows: slice) -> "Stills":
+        return Stills(self.images[rows], self.figures[rows], self.attributes[rows])
+
+
+def draw_stills(folder: Path, num_stills: int, *, seed: int) -> Stills:
+    """Stills of fold 0 as memory maps; drawn once, resumed where it stopped."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = folder / f"stills_v{VERSION}_seed{seed}_{num_stills}.npy"
-    images = np.lib.format.open_memmap(
-        pictures, mode="r+" if pictures.exists() else "w+", dtype=np.uint8, shape=(num_stills, SIDE_PX, SIDE_PX, 3)
-    )
-    table = pictures.with_suffix(".jsonl")
+    name = f"stills_v{VERSION}_seed{seed}_{num_stills}"
+
+    def memory(kind: str, *shape: int) -> np.memmap:
+        file = folder / f"{name}_{kind}.npy"
+        mode: Any = "r+" if file.exists() else "w+"
+        return np.lib.format.open_memmap(file, mode=mode, dtype=np.uint8, shape=(num_stills, *shape))
+
+    grid = SIDE_PX // PATCH_PX
+    images, figures = memory("images", SIDE_PX, SIDE_PX, 3), memory("figures", grid**2)
+    table = folder / f"{name}.jsonl"
     attributes = [json.loads(line) for line in table.read_text().splitlines()] if table.exists() else []
     while len(attributes) < num_stills:
-        start = len(attributes)
-        for index in range(start, min(start + 2000, num_stills)):
-            drawn = still(1_000_000 * seed + index, size_px=SIDE_PX, fold=0)
+        start, end = len(attributes), min(len(attributes) + 2000, num_stills)
+        seeds = range(1_000_000 * seed + start, 1_000_000 * seed + end)
+        for index, drawn in zip(range(start, end), (still(s, size_px=SIDE_PX) for s in seeds), strict=True):
             images[index] = drawn.image
             attributes.append(drawn.attributes)
+        with _no_backgrounds():
+            for index, drawn in zip(range(start, end), (still(s, size_px=SIDE_PX) for s in seeds), strict=True):
+                covered = (drawn.image.max(-1) > 6).reshape(grid, PATCH_PX, grid, PATCH_PX)
+                figures[index] = (255 * covered.mean((1, 3))).astype(np.uint8).flatten()
         images.flush()
+        figures.flush()
         with table.open("a") as file:
             file.writelines(json.dumps(a) + "\n" for a in attributes[start:])
-    return images, attributes
+    return Stills(images, figures, attributes)
+
+
+@contextmanager
+def _no_backgrounds() -> Iterator[None]:
+    """Pictures are drawn in front of black."""
+    painted = render._background
+    setattr(render, "_background", lambda *args: np.zeros_like(painted(*args)))  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(render, "_background", painted)  # noqa: B010
 
 
 def held_out_stills(num_stills: int) -> list[Still]:
@@ -138,7 +167,18 @@ def build_clip(texts: Sequence[str]) -> tuple[Any, CLIP]:
         projection_dim=EMBED_DIM,
     )  # fmt: skip
     model = transformers.CLIPModel(config)
+    positions = model.vision_model.embeddings.position_embedding.weight
+    positions.data[1:] = 0.3 * _sincos(SIDE_PX // PATCH_PX, positions.shape[1])
     return model, CLIP(model, tokenizer, name="tiny", mean=CLIP_MEAN, std=CLIP_STD)
+
+
+def _sincos(grid: int, width: int) -> Tensor:
+    """Two-dimensional sine and cosine positions to start from [P, D] (Beyer et al., 2022, Better plain ViT baselines):
+    from CLIP's own start at 0.02 it takes thousands of steps until positions count beside the patches."""
+    rate = 1 / 10_000 ** torch.linspace(0, 1, width // 4)
+    y, x = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+    angles = [where.flatten()[:, None] * rate for where in (x, y)]
+    return torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
 
 
 def _learn_merges(texts: Sequence[str]) -> list[tuple[str, str]]:
@@ -186,30 +226,49 @@ def build_chinese(texts: Sequence[str], folder: Path) -> tuple[Any, ChineseTextT
 # Training -------------------------------------------------------------------------------------------------------------
 
 
-def augment(images: UInt8[Tensor, "N S S 3"], clip: CLIP, rng: np.random.Generator) -> Float[Tensor, "N 3 S S"]:
-    """CLIP's normalisation, then flip, zoom (0.8 to 1.1), shift (up to 8 %), and per channel a little contrast (10 %)
-    and brightness (0.15 standard deviations)."""
-    num = len(images)
-    theta = np.zeros((num, 2, 3), np.float32)
-    zoom = rng.uniform(0.8, 1.1, num)
-    theta[:, 0, 0], theta[:, 1, 1] = zoom * rng.choice((-1, 1), num), zoom
-    theta[:, :, 2] = rng.uniform(-0.16, 0.16, (num, 2))
-    gain = rng.uniform(0.9, 1.1, (num, 3, 1, 1)).astype(np.float32)
-    offset = rng.uniform(-0.15, 0.15, (num, 3, 1, 1)).astype(np.float32)
-    pixels = normalise(images, clip) * torch.from_numpy(gain) + torch.from_numpy(offset)
-    grid = F.affine_grid(torch.from_numpy(theta), list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+def encode_some(
+    clip: CLIP, pixels: Float[Tensor, "N 3 S S"], figures: UInt8[np.ndarray, "N P"], keep: int, rng: np.random.Generator
+) -> Float[Tensor, "N E"]:
+    """The image tower on `keep` patches of each picture: those with the figure first, then others, by lot.
 
-
-def encode_some(clip: CLIP, pixels: Float[Tensor, "N 3 S S"], keep: int, rng: np.random.Generator) -> Tensor:
-    """The image tower on a random `keep` of its patches, others for each picture (FLIP, Li et al., CVPR 2023)."""
+    Leaving patches out saves their cost (FLIP, Li et al., CVPR 2023). Leaving out background makes a small figure a
+    large part of what is seen: from whole pictures the tower learns the places at once, and the people hardly at all.
+    """
     x = clip.image.pre_norm(clip.image.embed(pixels))
-    patches = rng.random((len(x), x.shape[1] - 1)).argsort(1)[:, :keep] + 1
+    patches = (rng.random(figures.shape) - (figures > 12)).argsort(1)[:, :keep] + 1
     tokens = torch.from_numpy(np.concatenate([np.zeros((len(x), 1), np.int64), patches], 1))
     x = x.gather(1, tokens[..., None].expand(-1, -1, x.shape[-1]))
     for layer in clip.image.layers:
         x = layer(x)
     return clip.image.project(x[:, 0])
+
+
+class Classifiers(nn.Module):
+    """Directions in the joint space for every value of every attribute, shared by pictures and texts; not kept.
+
+    From random towers InfoNCE alone learns the places at once and then rests for thousands of steps, since sentences
+    that differ in one word start almost equal. Classified on their own, both towers leave that start at once.
+    """
+
+    def __init__(self, attributes: Sequence[Attributes]) -> None:
+        super().__init__()
+        self.values = {what: sorted({a[what] for a in attributes}) for what in CLASSIFIED}
+        self.rows = nn.ParameterDict({k: 0.05 * torch.randn(len(v), EMBED_DIM) for k, v in self.values.items()})
+
+    def loss(self, features: Float[Tensor, "N E"], facts: Sequence[Attributes], scale: Tensor) -> Tensor:
+        """Cross-entropy over scaled cosines, averaged over the attributes; what a row does not tell is not asked."""
+        z, losses = F.normalize(features.float(), dim=-1), []
+        for what, values in self.values.items():
+            which = [row for row, fact in enumerate(facts) if what in fact]
+            if which:
+                logits = scale * z[which] @ F.normalize(self.rows[what], dim=-1).T
+                losses.append(F.cross_entropy(logits, torch.tensor([values.index(facts[row][what]) for row in which])))
+        return torch.stack(losses).mean()
+
+
+def num_kept(progress: float, *, keep: int, num_patches: int) -> int:
+    """Patches seen of a picture: `keep` in the first 40 % of the steps, then more and more, all in the last 20 %."""
+    return round(keep + (num_patches - keep) * min(max(progress - 0.4, 0.0) / 0.4, 1.0))
 
 
 def info_nce(
@@ -272,37 +331,54 @@ def optimise(
     return hours
 
 
-def train_english(
-    clip: CLIP, images: np.ndarray, attributes: list[Attributes], *, keep: int, steps: int, seed: int, **options: Any
-) -> float:
-    """Image and text tower together. `keep` of 49 patches are seen until the last fifth of the steps, then all."""
+def train_english(clip: CLIP, stills: Stills, *, keep: int, steps: int, seed: int, **options: Any) -> float:
+    """Image and text tower together: InfoNCE with `say`, plus the mean cross-entropy over the questions of `ask`
+    about attributes, plus that over its question for the class, plus `Classifiers`, twice for pictures, once for
+    texts."""
+    classifiers = Classifiers(stills.attributes)
 
     def loss_of(step: int, rows: np.ndarray) -> dict[str, Tensor]:
         rng = np.random.default_rng([seed, step, 2])
-        about = [attributes[row] for row in rows]
+        about = [stills.attributes[row] for row in rows]
         texts, _, facts = zip(*(say(a, rng) for a in about), strict=True)
-        pixels = augment(torch.from_numpy(images[rows]), clip, rng)
-        num_patches = keep if step < 0.8 * steps else clip.image.grid**2
+        questions = list(ask(about, rng))
+        images, figures = stills.images[rows], stills.figures[rows].reshape(len(rows), clip.image.grid, -1)
+        mirrored = rng.random(len(rows)) < 0.5  # no text speaks of left and right
+        images[mirrored], figures[mirrored] = images[mirrored, :, ::-1], figures[mirrored, :, ::-1]
+        pixels = normalise(torch.from_numpy(images), clip)
+        now = num_kept(step / steps, keep=keep, num_patches=clip.image.grid**2)
         with fast():
-            seen, said = encode_some(clip, pixels, num_patches, rng), clip.text(texts).sentence
+            seen = encode_some(clip, pixels, figures.reshape(len(rows), -1), now, rng)
+            said = clip.text(texts).sentence
+            answers = clip.text([text for texts, _, _ in questions for text in texts]).sentence
         with torch.no_grad():
             clip.logit_scale.clamp_(max=math.log(100))
         scale = clip.logit_scale.exp()
-        return {"loss": info_nce(seen, said, scale, true_of(facts, about)), "scale": scale.detach()}
+        match = info_nce(seen, said, scale, true_of(facts, about))
+        cosine = F.normalize(seen.float(), dim=-1) @ F.normalize(answers.float(), dim=-1).T
+        each = cosine.split([len(texts) for texts, _, _ in questions], dim=1)
+        *asked, named = (
+            F.cross_entropy(scale * part[who], torch.tensor(value))
+            for part, (_, who, value) in zip(each, questions, strict=True) if who
+        )  # fmt: skip
+        answered = torch.stack(asked).mean() + named
+        classified = 2 * classifiers.loss(seen, about, scale) + classifiers.loss(said, facts, scale)
+        parts = {"match": match.detach(), "asked": answered.detach(), "classified": classified.detach()}
+        return {"loss": match + answered + classified, **parts, "scale": scale.detach()}
 
-    return optimise(clip, loss_of, name="tiny_clip", num_stills=len(attributes), steps=steps, seed=seed, **options)
+    both = nn.ModuleDict({"clip": clip, "classifiers": classifiers})
+    num_stills = len(stills.attributes)
+    return optimise(both, loss_of, name="tiny_clip", num_stills=num_stills, steps=steps, seed=seed, **options)
 
 
-def train_chinese(
-    tower: ChineseTextTower, clip: CLIP, images: np.ndarray, attributes: list[Attributes], *, seed: int, **options: Any
-) -> float:
+def train_chinese(tower: ChineseTextTower, clip: CLIP, stills: Stills, *, seed: int, **options: Any) -> float:
     """The Chinese text tower alone: InfoNCE with the features of the locked image tower, plus 1 - cosine to the English
     feature of the same sentence."""
-    seen = encode_images(clip, images)
+    seen = encode_images(clip, stills.images)
 
     def loss_of(step: int, rows: np.ndarray) -> dict[str, Tensor]:
         rng = np.random.default_rng([seed, step, 3])
-        about = [attributes[row] for row in rows]
+        about = [stills.attributes[row] for row in rows]
         texts, texts_zh, facts = zip(*(say(a, rng) for a in about), strict=True)
         with fast():
             with torch.no_grad():
@@ -312,7 +388,7 @@ def train_chinese(
         apart = (1 - F.cosine_similarity(said.float(), english.float())).mean()
         return {"loss": match + apart, "match": match.detach(), "apart": apart.detach()}
 
-    return optimise(tower, loss_of, name="tiny_clip_zh", num_stills=len(attributes), seed=seed, **options)
+    return optimise(tower, loss_of, name="tiny_clip_zh", num_stills=len(stills.attributes), seed=seed, **options)
 
 
 @contextmanager
@@ -427,14 +503,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the two models, record.json, log.jsonl, checkpoints")
     parser.add_argument("--stills", type=Path, help="where the stills lie, 38 kB each; default: OUT/stills")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--num-stills", type=int, default=60_000)
-    parser.add_argument("--steps", type=int, default=3000, help="of the CLIP")
+    parser.add_argument("--num-stills", type=int, default=40_000)
+    parser.add_argument("--steps", type=int, default=2000, help="of the CLIP")
     parser.add_argument("--steps-zh", type=int, default=1000, help="of the Chinese text tower")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument(
-        "--keep", type=int, default=31, help="patches seen of 49, in the first four fifths of the steps"
-    )
+    parser.add_argument("--keep", type=int, default=16, help="patches seen of 49 at first; see `num_kept`")
     parser.add_argument("--num-threads", type=int, default=1)
     args = parser.parse_args(argv)
     torch.set_num_threads(args.num_threads)
@@ -446,14 +520,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         with (out / "log.jsonl").open("a") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    images, attributes = draw_stills(args.stills or out / "stills", args.num_stills, seed=args.seed)
+    stills = draw_stills(args.stills or out / "stills", args.num_stills, seed=args.seed)
     rng = np.random.default_rng([args.seed, 4])
-    texts, texts_zh, _ = zip(*(say(a, rng) for a in attributes[:20_000]), strict=True)
+    texts, texts_zh, _ = zip(*(say(a, rng) for a in stills.attributes[:20_000]), strict=True)
     labels, labels_zh = label_texts()
     options = {"out": out, "batch_size": args.batch_size, "lr": args.lr, "seed": args.seed, "log": log}
     torch.manual_seed(args.seed)
     model, clip = build_clip([*texts, *(t.format(name) for name in labels for t in TEMPLATES)])
-    hours = {"tiny_clip": train_english(clip, images, attributes, keep=args.keep, steps=args.steps, **options)}
+    hours = {"tiny_clip": train_english(clip, stills, keep=args.keep, steps=args.steps, **options)}
     model.logit_scale.data.copy_(clip.logit_scale)
     store(model, clip.text.tokenizer, out / "tiny_clip")
     clip = load_clip(out / "tiny_clip")
@@ -461,7 +535,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     some = slice(20_000)
     torch.manual_seed(args.seed)
     model, tower = build_chinese([*texts_zh, *labels_zh, *TEMPLATES_ZH], out / "tiny_clip_zh")
-    hours["tiny_clip_zh"] = train_chinese(tower, clip, images[some], attributes[some], steps=args.steps_zh, **options)
+    hours["tiny_clip_zh"] = train_chinese(tower, clip, stills[some], steps=args.steps_zh, **options)
     model.logit_scale.data.copy_(clip.logit_scale)
     store(model, tower.tokenizer, out / "tiny_clip_zh")
     (out / "tiny_clip_zh" / "tokenizer.json").unlink()  # says again what vocab.txt says
@@ -480,7 +554,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "core_hours": {key: round(value, 3) for key, value in hours.items()},
         "versions": {m.__name__: m.__version__ for m in (torch, transformers, np)},
         "data": {
-            "world_version": VERSION, "num_stills": args.num_stills, "stills_sha256": _sha256(images, attributes),
+            "world_version": VERSION, "num_stills": args.num_stills, "stills_sha256": _sha256(stills),
             "labels_sha256": hashlib.sha256("\n".join([*labels, *labels_zh]).encode()).hexdigest(),
         },
         "models": {
@@ -506,9 +580,9 @@ def _size(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _sha256(images: np.ndarray, attributes: list[Attributes]) -> str:
-    digest = hashlib.sha256(json.dumps(attributes, sort_keys=True).encode())
-    for part in np.array_split(images, len(images) // 1000 + 1):
+def _sha256(stills: Stills) -> str:
+    digest = hashlib.sha256(json.dumps(stills.attributes, sort_keys=True).encode())
+    for part in np.array_split(stills.images, len(stills.images) // 1000 + 1):
         digest.update(part.tobytes())
     return digest.hexdigest()
 
