@@ -264,6 +264,7 @@ def test_hidden_frames_are_not_counted(clip, tmp_path):
     path = rewrite(clip("vp8"), tmp_path / "hidden.webm", hide)
     assert video.count_frames(path) == NUM_FRAMES - 1
     assert numbers_of(video.read_frames(path, [9, 10, 48])) == [9, 11, 49]
+    assert video.frame_times(path, [9, 10, 48]).tolist() == pytest.approx([9 / 25, 11 / 25, 49 / 25])
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "mp4"])
@@ -303,6 +304,7 @@ def test_a_video_cut_out_of_a_longer_one_begins_with_its_first_key_frame(clip, t
     expected = decode_linearly(path)
     assert len(expected) == NUM_FRAMES - 12  # frames 10 and 11 are there, but nothing they refer to
     assert video.count_frames(path) == NUM_FRAMES - 12
+    assert video.frame_times(path, [0, 1, 37]).tolist() == pytest.approx([0, 0.04, 37 / 25])
     np.testing.assert_array_equal(video.read_frames(path, range(len(expected))), expected)
     for index in (0, 1, 13, 30):
         np.testing.assert_array_equal(video.read_frames(path, [index])[0], expected[index])

@@ -345,8 +345,9 @@ def _scan(path: str) -> _Table:
     rank = np.full(len(fields), -1)
     rank[order] = np.arange(num_frames)
 
-    if sane:
-        times_s = (np.sort(stamps)[:num_frames] - stamps.min()) * second
+    shown_s = np.array([np.nan if pts[place] is None else pts[place] * second for place in order])
+    if container_name != "avi" and (np.diff(shown_s) > 0).all() and not np.isnan(shown_s).any():
+        times_s = shown_s - shown_s[0]
         duration_s = float(times_s[-1]) + ((durations[order[-1]] or 0) * second or (1 / rate if rate else 0.0))
     elif rate:
         times_s, duration_s = np.arange(num_frames) / rate, num_frames / rate
@@ -359,7 +360,8 @@ def _scan(path: str) -> _Table:
         stream=number,
         rank=rank,
         starts=starts,
-        reorder_depth=max(int((rank[max(0, place - 32) : place] > rank[place]).sum()) for place in order),
+        # the most frames that precede one in the stream and follow it on the screen
+        reorder_depth=int((np.arange(num_frames) - rank[rank >= 0]).max()),
         offset=np.cumsum(sizes) - sizes,
         pts=pts if sane and codec != "mpeg4" else (),
     )
@@ -394,11 +396,9 @@ def _order_by_decoding(path: str) -> np.ndarray:
 
 
 def _set_threads(codec: Any) -> None:
-    alone = parent_process() is None  # one of many workers keeps to its core
+    one = parent_process() is not None or os.cpu_count() == 1  # a loader's worker keeps to its core
     codec.thread_type = "AUTO"
-    codec.thread_count = (
-        min(4, len(os.sched_getaffinity(0))) if alone and codec.width * codec.height > _THREAD_PX else 1
-    )
+    codec.thread_count = 1 if one or codec.width * codec.height <= _THREAD_PX else 4
 
 
 def _ranges(table: _Table, wanted: list[int]) -> list[tuple[int, int]]:
@@ -428,11 +428,11 @@ def _decode(path: str, table: _Table, ranges: list[tuple[int, int]], keep: Colle
         codec = stream.codec_context
         _set_threads(codec)
         can_skip = codec.name in _CAN_SKIP
-        place_of = {pts: place for place, pts in enumerate(table.pts)}
         packets: Iterator[tuple[int, Any]] = ((k, p) for k, (p, _) in enumerate(_packets(path, container, stream)))
         place = -1
         for start, stop in ranges:
-            if place_of and table.offset[start] - table.offset[max(0, place)] > _SEEK_BYTES:
+            if table.pts and table.offset[start] - table.offset[max(0, place)] > _SEEK_BYTES:
+                place_of = {pts: number for number, pts in enumerate(table.pts)}
                 container.seek(table.pts[start], stream=stream)
                 packets = ((place_of.get(p.pts, -1), p) for p, _ in _packets(path, container, stream))
             codec.reorder_depth = table.reorder_depth  # flushing forgets it
