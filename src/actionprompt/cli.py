@@ -372,6 +372,8 @@ def run(args: Sequence[str]) -> int:
         backbone: str = "tiny"
         scores: bool = False
         """Also write every clip's class probabilities."""
+        skip_existing: bool = False
+        """Pass by what has a record already, so that a queue of runs can be started again."""
         method: module.Config = field(default_factory=lambda: defaults["method"])
         data: DataConfig = field(default_factory=lambda: defaults["data"])
         train: TrainConfig = field(default_factory=lambda: defaults["train"])
@@ -382,6 +384,7 @@ def run(args: Sequence[str]) -> int:
     def load(split: int, part: str) -> Any:
         return dataclasses.replace(options.clips, split=split).load(options.part if part == "test" else part)
 
+    unread = False
     for seed in options.seeds:
         if options.protocol == "closed-set":
             plan = protocols.closed_set(load, splits=options.splits, views=views)
@@ -401,6 +404,9 @@ def run(args: Sequence[str]) -> int:
             filter(None, [options.clips.dataset, options.clips.size, plan.protocol + shots + part, name, label])
         )
         stem = f"{stem}-s{seed}"
+        if options.skip_existing and (options.out / f"{stem}.json").is_file():
+            out.print(f"{options.out / stem}.json is there")
+            continue
         with _bar(f"{stem}: training") as step, _bar("encoding") as encode, _bar("testing") as test:
             record = experiment.run(
                 plan, name, options.out / "models" / stem, config=options.method, variant=label,
@@ -411,10 +417,11 @@ def run(args: Sequence[str]) -> int:
                 ),
                 keep=partial(_keep_scores, write_scores, options.out / "scores" / stem) if options.scores else None,
             )  # fmt: skip
+        unread |= any(t["unreadable"] for p in record["metrics"].values() for t in p.values())
         write(options.out / f"{stem}.json", {**record, "size": options.clips.size, "part": options.part})
         figures = "   ".join(f"{key} {value:.2f} %" for key, value in record["figures"].items())
         out.print(f"{options.out / stem}.json: {figures}")
-    return 1 if any(t["unreadable"] for p in record["metrics"].values() for t in p.values()) else 0
+    return 1 if unread else 0
 
 
 def _keep_scores(write: Callable[..., None], folder: Path, part: str, test: str, report: Any) -> None:

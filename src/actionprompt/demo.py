@@ -107,6 +107,7 @@ def demo(
     film_strips([test.clips[i] for i in range(0, len(test.clips), 2)], test.class_names, folder / "clips.png")
     film_strips([replace(shown, label=shown.label)], test.class_names, folder / "predicted.png", num_frames=8)
     _plots(outcome, folder)
+    _summary(outcome, test, folder / "summary.png")
     _write_report(outcome, folder)
     lap("drawing the report")
     return outcome
@@ -139,6 +140,19 @@ def film_strips(
     figure.tight_layout(pad=0.4)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _summary(outcome: Outcome, test: Any, path: Path) -> None:
+    """One picture: clips of reversible pairs and others, and the accuracies by kind of class."""
+    shown = ("sitting down", "standing up", "climbing up a ladder", "climbing down a ladder", "doing a handstand")
+    clips = [next(c for c in test.clips if test.class_names[c.label] == name) for name in shown]
+    film_strips(clips, test.class_names, path, num_frames=7, columns=1)
+    left, right = Image.open(path).convert("RGB"), Image.open(path.with_name("kinds.png")).convert("RGB")
+    right = right.resize((right.width * left.height // right.height // 2, left.height // 2), Image.Resampling.LANCZOS)
+    page = Image.new("RGB", (left.width + right.width, left.height), "white")
+    page.paste(left, (0, 0))
+    page.paste(right, (left.width, left.height // 4))
+    page.save(path)
 
 
 def _plots(outcome: Outcome, folder: Path) -> None:
