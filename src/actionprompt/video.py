@@ -139,8 +139,8 @@ def read_frames(
     """The frames at these display indices, as RGB, rotated and mirrored as the file asks.
 
     Indices may repeat and come in any order; each frame is decoded once. A wanted frame that is missing or damaged is
-    an error, never replaced. Pixels are taken as square, as the field does. In a loader's worker one thread decodes,
-    elsewhere up to four.
+    an error, never replaced; damage is what the decoder reports, and VP9's and GIF's cannot see much of it. Pixels are
+    taken as square, as the field does. In a loader's worker one thread decodes, elsewhere four where frames are large.
 
     short_side_px shrinks the frames (swscale's bicubic, before rotation; Pillow's for pictures) so that the short side
     has this size, aspect kept; frames are never enlarged. The colour planes then lie apart in memory. Use it for speed;
@@ -345,9 +345,9 @@ def _scan(path: str) -> _Table:
     rank = np.full(len(fields), -1)
     rank[order] = np.arange(num_frames)
 
-    shown_s = np.array([np.nan if pts[place] is None else pts[place] * second for place in order])
-    if container_name != "avi" and (np.diff(shown_s) > 0).all() and not np.isnan(shown_s).any():
-        times_s = shown_s - shown_s[0]
+    shown_pts = [pts[place] for place in order]
+    if container_name != "avi" and None not in shown_pts and (np.diff(shown_pts) > 0).all():
+        times_s = (np.array(shown_pts, np.int64) - shown_pts[0]) * second
         duration_s = float(times_s[-1]) + ((durations[order[-1]] or 0) * second or (1 / rate if rate else 0.0))
     elif rate:
         times_s, duration_s = np.arange(num_frames) / rate, num_frames / rate
