@@ -8,8 +8,10 @@ Every class has its own context tokens in front of its name (Eq. 1); a clip is t
 logits are their cosines. In training the text of a clip's label, parsed in steps over its words, guides a graph over
 its frames (Eq. 12-22); the fused feature J is drawn to the texts of its class (Eq. 24), beside the KL loss of
 ActionCLIP between clips and texts (Eq. 23). J needs the true label, so it takes no part in a prediction and is not
-saved with the model. A training step encodes the prompts of the classes in its batch alone: memory does not grow with
-the number of classes.
+saved with the model. A training step encodes the prompts of the classes in its batch alone, so that activations do not
+grow with the number of classes: at ViT-B/16, batch 8, 8 frames, 400 classes of 77 tokens and float32 all tensors peak
+at 11.9 GB, 4.1 GB with gradient checkpointing (results/promptlearner_memory.json); with all classes in the loss
+it would be 26.6 GB.
 
 Where the paper can be read in more than one way:
 - Eq. 23 writes KL(p, q); with zeros in q only KL(q || p) is finite, and (code) has it. The label matrix marks every
