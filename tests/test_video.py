@@ -707,6 +707,12 @@ def test_written_videos_are_read_back_and_are_always_the_same_bytes(tmp_path):
 def test_frames_that_cannot_be_written(tmp_path, frames, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         video.write_video(tmp_path / "a.mp4", frames, 25)
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_a_rate_that_makes_no_sense(tmp_path):
+    with pytest.raises(ValueError, match="expected fps > 0, got 0"):
+        video.write_video(tmp_path / "a.mp4", [numbered_frame(0)], 0)
 
 
 # --- real clips ----------------------------------------------------------------------------------------------------

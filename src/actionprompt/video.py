@@ -164,27 +164,33 @@ def write_video(
     """Writes RGB frames as H.264: 4:2:0, constant quantiser qp, a key frame every gop frames (gop=1: all intra).
 
     One thread, no dates, no version tags: the same frames give the same bytes. ValueError on odd sizes, which 4:2:0
-    cannot hold, on frames of different sizes, and on no frames.
+    cannot hold, on frames of different sizes, and on no frames; no file is left then.
     """
+    if not fps > 0:
+        raise ValueError(f"{path}: expected fps > 0, got {fps}")
     options = {"fflags": "+bitexact", "movflags": "+faststart"}
     size_px = None
-    with av.open(f"file:{os.path.abspath(path)}", "w", container_options=options) as container:
-        for place, pixels in enumerate(frames):
+    try:
+        with av.open(f"file:{os.path.abspath(path)}", "w", container_options=options) as container:
+            for place, pixels in enumerate(frames):
+                if size_px is None:
+                    size_px = height_px, width_px = pixels.shape[:2]
+                    if height_px % 2 or width_px % 2:
+                        raise ValueError(f"{path}: H.264 needs even sizes, got {_by(size_px)} px; crop or pad by 1")
+                    stream: Any = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+                    stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+                    stream.codec_context.gop_size = gop
+                    stream.codec_context.thread_count = 1
+                    stream.options = {"qp": str(qp), "preset": "veryfast", "flags": "+bitexact"}
+                elif pixels.shape[:2] != size_px:
+                    raise ValueError(f"{path}: frame {place} is {_by(pixels.shape)} px, frame 0 is {_by(size_px)}")
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")))
             if size_px is None:
-                size_px = height_px, width_px = pixels.shape[:2]
-                if height_px % 2 or width_px % 2:
-                    raise ValueError(f"{path}: H.264 needs even sizes, got {height_px}x{width_px} px; crop or pad by 1")
-                stream: Any = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-                stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
-                stream.codec_context.gop_size = gop
-                stream.codec_context.thread_count = 1
-                stream.options = {"qp": str(qp), "preset": "veryfast", "flags": "+bitexact"}
-            elif pixels.shape[:2] != size_px:
-                raise ValueError(f"{path}: frame {place} is {_by(pixels.shape)} px, frame 0 is {_by(size_px)}")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")))
-        if size_px is None:
-            raise ValueError(f"{path}: no frames to write")
-        container.mux(stream.encode(None))
+                raise ValueError(f"{path}: no frames to write")
+            container.mux(stream.encode(None))
+    except ValueError:
+        Path(path).unlink(missing_ok=True)
+        raise
 
 
 def _by(size_px: Sequence[int]) -> str:
