@@ -65,7 +65,7 @@ def test_training_learns_what_there_is_to_learn(clips, tmp_path):
     train(clips, tmp_path, epochs=20, lr=5e-4, data_config=DataConfig(num_frames=4, augment=Augment(grey=0.0)))
     losses = [entry["loss"] for entry in log(tmp_path)]
     assert len(losses) == 20 * 3
-    assert np.mean(losses[:3]) > 0.9
+    assert losses[0] > 0.9
     assert np.mean(losses[-6:]) < 0.2
 
 
