@@ -175,6 +175,7 @@ def test_the_early_layers_run_once_per_class_list(clip, monkeypatch):
     method.train()(None, torch.tensor([0, 1, 1]), features=frames())["loss"].backward()
     method(None, torch.tensor([0, 1, 1]), features=frames())["loss"].backward()  # kept graphs would fail here
     assert len(runs) == 7
+    assert method._kept is None, "a kept graph would fill the memory"
 
 
 # The form

@@ -32,6 +32,8 @@ TRAIN = TrainConfig(epochs=50, batch_size=32, lr=1e-4, weight_decay=0.01, warmup
 """The method's few-shot recipe."""
 MIN_CLIPS = 3
 """Fewer clips of a class are too few: one is held out, and two others must say what the class is."""
+MIN_TOP1 = 50.0
+"""Percent of the held-out clips that must be recognised; below, scores say too little to choose a threshold by."""
 MAX_ROUNDS = 5
 """Rounds of holding out; up to five clips per class this is leave one out of every class."""
 
@@ -46,10 +48,8 @@ class NoneOfThese:
     """Part of the held-out clips, among those recognised rightly, that score above it."""
     rejected: float
     """Part of the held-out clips that score below it when the name of their own class is struck off the list."""
-    held_out_top1: float
-    """Percent of the held-out clips that were recognised rightly, without the threshold."""
     num_clips: int
-    """Held-out clips."""
+    """Held-out clips that were recognised rightly: it was chosen on these."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ class Taught:
     """Give it to `predict.load`, or to `actionprompt predict --model`."""
     num_clips: dict[str, int]
     """By class name."""
+    held_out_top1: float | None
+    """Percent of clips recognised rightly while they were held out; None where there were too few to hold any out."""
     none_of_these: NoneOfThese | None
-    """None where there were too few clips to choose it; `warnings` then says so."""
+    """None where it could not be chosen; `warnings` then says why."""
     warnings: tuple[str, ...]
     """What the user should know, a line each."""
     encode_s: float
@@ -127,9 +129,9 @@ def teach(
         if number < MIN_CLIPS
     ]
     enough = len(clips) >= 3 and not warnings
-    rounds = min(MAX_ROUNDS, max(num_clips.values())) if enough else 0
-    parts = [[i for i, r in enumerate(rounds_of(clip_list, rounds)) if r != out_now] for out_now in range(rounds)]
-    num_steps = sum(config.epochs * -(-len(part) // config.batch_size) for part in [*parts, clip_list.clips])
+    rounds = rounds_of(clip_list, min(MAX_ROUNDS, max(num_clips.values()))) if enough else []
+    sizes = [len(rounds) - rounds.count(number) for number in set(rounds)] + [len(clip_list.clips)]
+    num_steps = config.epochs * sum(-(-size // config.batch_size) for size in sizes)
     done = 0
 
     def step(_: Step) -> None:
@@ -138,32 +140,40 @@ def teach(
         if on_step is not None:
             on_step(done, num_steps)
 
-    def train(method: Method, clips: ClipList, folder: Path) -> None:
-        method.clip_sha256 = sha256
-        without_checkpoints = replace(config, save_every_steps=num_steps + 1)
-        fit(method, clips, folder, config=without_checkpoints, data_config=data_config, cpu=cpu, on_step=step)
+    def learn(part: ClipList, folder: Path) -> Method:
+        learner = methods.build(METHOD, clip, part.class_names, seed=config.seed)
+        learner.clip_sha256 = method.clip_sha256  # the same backbone: hash it once
+        no_checkpoints = replace(config, save_every_steps=num_steps + 1)
+        fit(learner, part, folder, config=no_checkpoints, data_config=data_config, cpu=cpu, on_step=step)
+        return learner
 
-    sha256 = method.clip_sha256
-    scores: list[tuple[Tensor, Tensor, Tensor]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number, part in enumerate(parts):
-            learner = methods.build(METHOD, clip, clip_list.class_names, seed=config.seed)
-            train(learner, replace(clip_list, clips=tuple(clip_list.clips[i] for i in part)), Path(folder, str(number)))
-            held_out = sorted(set(range(len(clip_list.clips))) - set(part))
-            labels = torch.tensor([clip_list.clips[i].label for i in held_out])
-            scores.append(held_out_scores(learner, stored.features[held_out], labels, data_config))
-    train(method, clip_list, Path(out))
-    none_of_these = choose(*(torch.cat(column) for column in zip(*scores))) if enough else None
+    top1, none_of_these = None, None
+    if enough:
+        known, unknown, right = hold_out(clip_list, rounds, learn, stored.features, data_config)
+        top1 = 100 * float(right.float().mean())
+        none_of_these = choose(known, unknown, right) if top1 >= MIN_TOP1 else None
     if none_of_these is None:
-        warnings.append(
-            "the held-out clips score no higher than clips of no class would: there is no threshold for none of these"
-            if enough
-            else f"no threshold for none of these: choosing it takes three classes of {MIN_CLIPS} clips or more"
-        )
+        if top1 is None:
+            why = f"choosing it takes three classes of {MIN_CLIPS} clips or more"
+        elif top1 < MIN_TOP1:
+            why = f"only {top1:.0f} % of the held-out clips are recognised; give more clips, or a larger backbone"
+        else:
+            why = "held-out clips score no higher than clips of other classes; give more clips, or a larger backbone"
+        warnings.append(f"no threshold for none of these: {why}")
+    learn(clip_list, Path(out))
     manifest = checkpoint.read_manifest(Path(out))
     path = Path(manifest.pop("folder")) / checkpoint.MANIFEST
-    records.write(path, {**manifest, "none_of_these": to_json(none_of_these), "warnings": warnings})
-    return Taught(Path(out), num_clips, none_of_these, tuple(warnings), encoded - began, time.perf_counter() - encoded)
+    learned = {"held_out_top1": top1, "none_of_these": to_json(none_of_these), "warnings": warnings}
+    records.write(path, {**manifest, **learned})
+    return Taught(
+        folder=Path(out),
+        num_clips=num_clips,
+        held_out_top1=top1,
+        none_of_these=none_of_these,
+        warnings=tuple(warnings),
+        encode_s=encoded - began,
+        train_s=time.perf_counter() - encoded,
+    )
 
 
 def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
@@ -186,9 +196,29 @@ def rounds_of(clips: ClipList, num_rounds: int) -> list[int]:
     seen = [0] * len(clips.class_names)
     rounds = []
     for clip in clips.clips:
-        rounds.append(seen[clip.label] % max(1, num_rounds))
+        rounds.append(seen[clip.label] % num_rounds)
         seen[clip.label] += 1
     return rounds
+
+
+def hold_out(
+    clips: ClipList,
+    rounds: Sequence[int],
+    learn: Callable[[ClipList, Path], Method],
+    stored: Float[Tensor, "C V ..."],
+    config: DataConfig,
+) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"], Bool[Tensor, " C"]]:
+    """`held_out_scores` of every clip by a model that learned from the clips of the other rounds; by round."""
+    scores = []
+    with tempfile.TemporaryDirectory(prefix="actionprompt-") as folder:
+        for number in sorted(set(rounds)):
+            others = tuple(clip for clip, own in zip(clips.clips, rounds, strict=True) if own != number)
+            learner = learn(replace(clips, clips=others), Path(folder, str(number)))
+            held_out = [index for index, own in enumerate(rounds) if own == number]
+            labels = torch.tensor([clips.clips[index].label for index in held_out])
+            scores.append(held_out_scores(learner, stored[held_out], labels, config))
+    known, unknown, right = (torch.cat(column) for column in zip(*scores))
+    return known, unknown, right
 
 
 @torch.no_grad()
@@ -224,5 +254,5 @@ def choose(known: Float[Tensor, " C"], unknown: Float[Tensor, " C"], right: Bool
     for below in ((scores[1:] + scores[:-1]) / 2).tolist():
         kept, rejected = float((sure >= below).float().mean()), float((unknown < below).float().mean())
         if kept + rejected > (best.kept + best.rejected if best else 1.0):
-            best = NoneOfThese(below, kept, rejected, 100 * float(right.float().mean()), len(known))
+            best = NoneOfThese(below, kept, rejected, len(sure))
     return best
