@@ -173,7 +173,7 @@ class Model(Method):
         features, (own,) = self.frozen_text, torch.where(self.row >= 0)
         if self.context is not None and len(own):
             learned = encode_prompts(self.clip.text, self.ids[own], self.context[self.row[own]])
-            features = features.to(learned.dtype).index_put((own,), learned)
+            features = features.index_put((own,), learned.to(features.dtype))
         self._text = features if not (self.training or features.requires_grad) else None
         return features
 
