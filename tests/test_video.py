@@ -484,7 +484,9 @@ def test_shrinking_agrees_with_pillow(tmp_path, pix_fmt):
         ours = video.read_frames(path, [0], short_side_px=side)[0]
         pillow = np.asarray(Image.fromarray(whole).resize((round(side * 4 / 3), side), Image.Resampling.BICUBIC))
         assert ours.shape == pillow.shape
-        assert np.abs(ours.astype(int) - pillow).mean() < 2
+        difference = ours.astype(int) - pillow
+        assert np.abs(difference @ (0.299, 0.587, 0.114)).mean() < 1.5
+        assert np.abs(difference).mean() < (1 if pix_fmt == "yuv444p" else 6)  # colours are at half the resolution
     assert video.read_frames(path, [0], short_side_px=500).shape == (1, 240, 320, 3)  # never enlarged
 
 

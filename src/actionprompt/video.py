@@ -142,9 +142,9 @@ def read_frames(
     an error, never replaced; damage is what the decoder reports, and VP9's and GIF's cannot see much of it. Pixels are
     taken as square, as the field does. In a loader's worker one thread decodes, elsewhere four where frames are large.
 
-    short_side_px shrinks the frames (swscale's bicubic, before rotation; Pillow's for pictures) so that the short side
-    has this size, aspect kept; frames are never enlarged. The colour planes then lie apart in memory. Use it for speed;
-    only None gives the pixels from which CLIP's own resize can be matched exactly.
+    short_side_px shrinks the frames (swscale's bicubic, in the video's own 4:2:0, before rotation; Pillow's for
+    pictures) so that the short side has this size, aspect kept; frames are never enlarged. Use it for speed; only None
+    gives the pixels from which CLIP's own resize can be matched exactly.
 
     ValueError for no indices, or one out of range; VideoDecodeError for whatever is wrong with the file.
     """
@@ -217,11 +217,8 @@ def _places(indices: list[int]) -> dict[int, list[int]]:
 
 
 def _empty_frames(num_frames: int, size_px: tuple[int, int], short_side_px: int | None) -> np.ndarray:
-    short_px = min(size_px)
-    if short_side_px is None or short_side_px >= short_px:
-        return np.empty((num_frames, *size_px, 3), np.uint8)
-    height_px, width_px = (round(side * Fraction(short_side_px, short_px)) for side in size_px)
-    return np.moveaxis(np.empty((num_frames, 3, height_px, width_px), np.uint8), 1, 3)
+    shrink = min(Fraction(1), Fraction(short_side_px or min(size_px), min(size_px)))
+    return np.empty((num_frames, *(max(1, round(side * shrink)) for side in size_px), 3), np.uint8)
 
 
 def _table(path: str | Path) -> _Table:
@@ -469,7 +466,7 @@ def _read_video(
     packet_of = shown[np.argsort(table.rank[shown])]
     wanted = sorted(packet_of[list(places)].tolist())
     ranges = [(0, wanted[-1] + 1)] if linear else _ranges(table, wanted)
-    convert = VideoReformatter()
+    scale, to_rgb = VideoReformatter(), VideoReformatter()
     frames, size_px, damage = None, (0, 0), ""
     try:
         for start, frame in _decode(path, table, ranges, range(wanted[-1] + 1) if linear else set(wanted)):
@@ -488,7 +485,7 @@ def _read_video(
                 raise VideoDecodeError(path, f"frame {index} is {_by(new_size_px)} px, others are {_by(size_px)}")
             first, *others = places.pop(index)
             as_stored = frames[first, ::step_y, ::step_x]
-            _convert(frame, convert, as_stored.swapaxes(0, 1) if swap else as_stored)
+            _convert(frame, scale, to_rgb, as_stored.swapaxes(0, 1) if swap else as_stored)
             for place in others:
                 frames[place] = frames[first]
         if places and not damage:
@@ -517,19 +514,15 @@ def _orientation(path: str, frame: Any) -> tuple[bool, int, int]:
     return swap, -1 if (b if swap else d) < 0 else 1, -1 if (c if swap else a) < 0 else 1
 
 
-def _convert(frame: Any, convert: VideoReformatter, out: np.ndarray) -> None:
+def _convert(frame: Any, scale: VideoReformatter, to_rgb: VideoReformatter, out: np.ndarray) -> None:
     """Writes a decoded frame as RGB of out's size to out, uint8 [H, W, 3] in any memory layout."""
     height_px, width_px = out.shape[:2]
-    scaled = (height_px, width_px) != (frame.height, frame.width)
-    # swscale scales to separate planes three times faster than to interleaved ones; without scaling, it is reversed
-    form = "gbrp" if scaled else "rgb24"
-    pixels = convert.reformat(frame, width_px, height_px, form, interpolation="BICUBIC", threads=1)
-    planes = [np.frombuffer(memoryview(p), np.uint8).reshape(-1, p.line_size)[:height_px] for p in pixels.planes]
-    if scaled:
-        for channel, plane in enumerate((2, 0, 1)):
-            out[..., channel] = planes[plane][:, :width_px]
-    else:
-        out[...] = planes[0][:, : 3 * width_px].reshape(height_px, width_px, 3)
+    if (height_px, width_px) != (frame.height, frame.width) and frame.format.name in ("yuv420p", "yuvj420p"):
+        # in its own format five times faster than while converting; and the colours come from the same arithmetic
+        frame = scale.reformat(frame, width_px, height_px, interpolation="BICUBIC", threads=1)
+    plane = to_rgb.reformat(frame, width_px, height_px, "rgb24", interpolation="BICUBIC", threads=1).planes[0]
+    pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(height_px, plane.line_size)[:, : 3 * width_px]
+    out[...] = pixels.reshape(height_px, width_px, 3)
 
 
 # --- picture folders -----------------------------------------------------------------------------------------------
