@@ -8,8 +8,9 @@ The peers are told H and W beforehand, ours finds them. One clip at a time, read
 that a busy machine slows all of them; only ratios within a clip are reported. The peers are no dependency of the
 project: `pip install decord opencv-python-headless torchcodec`; those that do not import are named and left out.
 
-Columns: wall time, processor time (what counts with one loader worker per core), and `exact`: the share of returned
-frames that are the frame asked for, judged against plain linear decoding (see `wrong_frames`).
+Reported: wall time, processor time (what counts with one loader worker per core), and on how many clips a reader gave
+other frames than the 16 centres, judged against plain linear decoding (`wrong_frames`): a reader that believes a wrong
+frame count samples, and returns, the wrong frames.
 """
 
 import argparse
@@ -173,6 +174,16 @@ def ratios_of(row: dict[str, Any], clock: str) -> dict[str, float]:
     return {name: time_ms / row[clock]["ours"] for name, time_ms in row[clock].items()}
 
 
+def line_of(row: dict[str, Any]) -> str:
+    parts = [f"{row['clip']}: {row['num_frames']} frames of {row['size_px'][0]}x{row['size_px'][1]}"]
+    parts.append(f"ours {row['wall_ms']['ours']:.1f} ms, times that:")
+    for name, ratio in ratios_of(row, "wall_ms").items():
+        if name != "ours":
+            parts.append(f"{name} {ratio:.2f} (processor {ratios_of(row, 'cpu_ms')[name]:.2f})")
+    bad = {name: fault for name, fault in row["wrong_frames"].items() if fault}
+    return "  ".join(parts) + (f"  wrong: {bad}" if bad else "")
+
+
 def summary_of(rows: list[dict[str, Any]], name: str) -> dict[str, float]:
     done = [row for row in rows if name in row["wall_ms"]]
     faults = [row["wrong_frames"].get(name, 0) for row in rows]
@@ -200,13 +211,12 @@ def main() -> None:
     for name, reason in absent.items():
         print(f"{name}: absent ({reason})")
 
-    rows = []
+    rows, lines = [], []
     for clip in clips:
         row = {"clip": str(clip.relative_to(data))} | time_clip(clip, readers, options.repeats)
         rows.append(row)
-        others = "  ".join(f"{n} {ratio:5.2f}" for n, ratio in ratios_of(row, "wall_ms").items() if n != "ours")
-        bad = {name: count for name, count in row["wrong_frames"].items() if count}
-        print(f"{row['clip'][-44:]:44} {row['wall_ms']['ours']:7.1f} ms  x ours: {others}  {bad or ''}", flush=True)
+        lines.append(line_of(row))
+        print(lines[-1], flush=True)
 
     print(f"\nmedian over {len(rows)} clips of (time / our time); above 1 means slower than ours")
     summary = {name: summary_of(rows, name) for name in readers}
@@ -229,7 +239,7 @@ def main() -> None:
             "repeats": options.repeats,
             "fastest_peer_of_each_clip": fastest,
             "summary": summary,
-            "clips": rows,
+            "clips": lines,
         }
         records.write(options.out, record)
 
