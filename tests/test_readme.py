@@ -1,0 +1,65 @@
+"""The README does what it says: its commands and its Python run, its outputs are true, its tables the records."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from actionprompt import cli, results
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_command_on_the_first_screen_prints_what_stands_below_it(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    (command,) = [block for block in blocks("sh") if block.startswith("actionprompt")]
+    monkeypatch.setattr(cli.out, "width", 100)
+    assert cli.main([*shlex.split(command)[1:], "--num-workers", "0"]) == 0
+    assert squeezed(capsys.readouterr().out) == squeezed(blocks("text")[0])
+
+
+def test_the_python_on_the_first_screen_runs(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("doing a handstand")
+
+
+def test_every_command_named_exists():
+    named = set(re.findall(r"`actionprompt ([a-z-]+)", README))
+    assert named
+    assert named <= set(cli.VERBS)
+    targets = set(re.findall(r"`?make ([a-z-]+)`?", README))
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_tables_are_those_of_the_records():
+    found = results.collect(ROOT / "results")
+    assert results.replace_generated(README, "methods", results.method_table(found)) == README, "actionprompt results"
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert results.results_page(found) == page, "run `actionprompt results`"
+
+
+def test_pictures_and_links_are_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
+@pytest.mark.slow
+def test_the_demo_runs_and_its_report_is_whole(tmp_path, monkeypatch, capsys):
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    for picture in re.findall(r'src="([^"]+)"', page):
+        assert (tmp_path / "demo" / picture).stat().st_size > 5000
