@@ -271,7 +271,9 @@ def predict(args: Sequence[str]) -> int:
             progress(len(results) + len(broken), len(paths))
     table = Table("video", *(f"{rank + 1}." for rank in range(min(options.top, len(predictor.class_names)))))
     for result in results:
-        cells = (f"{escape(label)} {100 * score:.1f} %" for label, score in zip(result.labels, result.scores))
+        cells = [f"{escape(label)} {100 * score:.1f} %" for label, score in zip(result.labels, result.scores)]
+        if result.none_of_these:
+            cells[0] = f"none of these ({cells[0]})"
         table.add_row(escape(str(result.path)), *cells)
     if results:
         out.print(table)
@@ -579,6 +581,34 @@ def tune_fusion(args: Sequence[str]) -> int:
     return 1 if choice.broken else 0
 
 
+def teach(args: Sequence[str]) -> int:
+    """Learn your own actions from a few clips: actionprompt teach wave=a.mp4,b.mp4 clap=c.mp4,d.mp4 --out my_actions"""
+    from actionprompt import teach
+
+    @dataclass(frozen=True)
+    class Teach:
+        classes: tyro.conf.Positional[tuple[str, ...]]
+        """NAME=clip,clip,... for every action; five clips each are a good start."""
+        out: Path
+        """Folder of the model."""
+        backbone: str = "tiny"
+
+    options: Teach = tyro.cli(Teach, args=list(args), prog="actionprompt teach")
+    with _bar("encoding clips") as encode, _bar("training") as step:
+        taught = teach.teach(
+            teach.parse(options.classes), options.out, backbone=options.backbone, on_encode=encode, on_step=step
+        )
+    for line in taught.warnings:
+        err.print(f"[yellow]note:[/] {escape(line)}", soft_wrap=True)
+    if taught.held_out_top1 is not None:
+        out.print(f"{taught.held_out_top1:.0f} % of the clips were recognised while they were held out")
+    if taught.none_of_these is not None:
+        out.print(f"below {100 * taught.none_of_these.below:.0f} % a clip shows none of these")
+    names = ", ".join(taught.num_clips)
+    out.print(f"{taught.folder}: {names}; now actionprompt predict CLIP --model {taught.folder}", soft_wrap=True)
+    return 0
+
+
 def demo(args: Sequence[str]) -> int:
     """See it work in three minutes, offline: generated clips, zero-shot, few-shot training, a report."""
     from actionprompt import demo
@@ -686,6 +716,7 @@ def _first_line(module: Any) -> str:
 
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
+    "teach": teach,
     "train": train,
     "eval": evaluate,
     "predict": predict,
