@@ -244,7 +244,9 @@ def frame_weights(
 
 
 def contrastive(similarity: Float[Tensor, "N N"], labels: Tensor, own: Int[Tensor, " N"], tau: float) -> Tensor:
-    """Eq. 15 and 16: row i is video i, column j the text of clip j's class; all pairs of one class are positives."""
+    """Eq. 15 and 16: row i is video i, column j the text of clip j's class; all pairs of one class are positives.
+
+    Since the texts of a class are equal, its value is that of CLIP's own loss with the diagonal as its target."""
     if labels.ndim == 1:
         of_video = of_text = same_label_targets(own)
     else:

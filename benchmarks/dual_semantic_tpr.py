@@ -1,0 +1,215 @@
+"""What temporal prompts cost: `dual_semantic_tpr` at ViT-B/16, T = 8, S = 8, against the bare tower in one run.
+
+    python benchmarks/dual_semantic_tpr.py --out results/dual_semantic_tpr_speed.json
+
+One clip on one thread, in processor time; the candidates take turns, and a ratio is the median of the ratios within a
+turn, so that a busy machine slows both sides alike. Random weights: speed does not depend on them.
+
+- Inference: `encode` of one clip, against `clip.image` on the same 8 frames; and the head with 400 classes of 8 words.
+- A training step (forward, loss, backward, optimiser), against the tower with frozen weights and a gradient at its
+  first tokens: the least that any method with prompts in the first layer pays.
+- Where the time goes: each part of a layer by itself.
+- Multiply-adds, counted as the operations run.
+- Peak of the tensors alive in a training step of one clip, beside weights and optimiser, in float32. Times 32 it is an
+  upper bound for a batch of 32, since gradients of weights are the same for any number of clips.
+"""
+
+import argparse
+import statistics
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from actionprompt import methods, records
+from actionprompt.backbone import load_clip
+from actionprompt.datasets._base import read_labels
+from actionprompt.methods.dual_semantic_tpr import VARIANTS, join
+
+PUBLISHED_MB, PUBLISHED_BATCH = 6601, 32
+"""Table 6, T = 8: training memory on HMDB-51."""
+NUM_FRAMES = 8
+
+
+def turns(candidates: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Processor seconds of every candidate, by turn, after one turn to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(repeats + 1):
+        for name, run in candidates.items():
+            began = time.process_time()
+            run()
+            if turn:
+                seconds[name].append(time.process_time() - began)
+    return seconds
+
+
+def against(seconds: dict[str, list[float]], reference: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "seconds": round(statistics.median(taken), 4),
+            "ratio": round(statistics.median(a / b for a, b in zip(taken, seconds[reference])), 3),
+            "ratios": [round(a / b, 3) for a, b in zip(taken, seconds[reference])],
+        }
+        for name, taken in seconds.items()
+    }
+
+
+def multiply_adds(run: Callable[[], Any]) -> int:
+    """Of matrix products and convolutions alone, as papers count."""
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() // 2
+
+
+class LiveTensors(TorchDispatchMode):
+    """Bytes of tensors that operations made and that are alive at once; `weights` do not count."""
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: dict[int, Any] = {x.untyped_storage()._cdata: None for x in weights}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for x in tree_leaves(out):
+            if isinstance(x, Tensor) and x.untyped_storage()._cdata not in self._known:
+                self._see(x.untyped_storage())
+        return out
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+
+        def gone(_: Any) -> None:
+            self.now -= size
+            del self._known[key]
+
+        self._known[key] = weakref.ref(storage, gone)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+
+def peak_mib(run: Callable[[], Any], method: torch.nn.Module) -> float:
+    with LiveTensors([*method.parameters(), *method.buffers()]) as live:
+        run()
+    return live.peak / 2**20
+
+
+@torch.no_grad()
+def infer(run: Callable[[Tensor], Any], x: Tensor) -> Any:
+    return run(x)
+
+
+def measure(repeats: int) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    labels = read_labels("hmdb51")
+    clip = load_clip("random:ViT-B/16")
+    method: Any = methods.build("dual_semantic_tpr", clip, labels.english, labels.chinese)
+    plain: Any = methods.build("dual_semantic_tpr", clip, labels.english, config=VARIANTS["prompts"])
+    tower, layer, prompts = clip.image, clip.image.layers[0], method.prompts[0]
+    video = torch.randn(1, NUM_FRAMES, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    frames, label = video.flatten(0, 1), torch.tensor([7])
+
+    x = infer(tower.pre_norm, infer(tower.embed, frames)).unflatten(0, (1, NUM_FRAMES))
+    pieces = infer(prompts, x[:, :, 0])
+    tokens = join([x, *pieces], (1, NUM_FRAMES)).flatten(0, 1)
+    parts = {
+        "bare layer": partial(infer, layer, x[0]),
+        "attend, 197 tokens": partial(infer, layer.attend, x[0]),
+        "attend, 214 tokens": partial(infer, layer.attend, tokens),
+        "feed, 197 tokens": partial(infer, layer.feed, x[0]),
+        "prompts, Eq. 8-10": partial(infer, prompts.plain, x[:, :, 0]),
+        "prompts, Eq. 8-12": partial(infer, prompts, x[:, :, 0]),
+        "joining tokens and prompts": partial(infer, lambda x: join([x, *pieces], (1, NUM_FRAMES)), x),
+    }
+    inference = {
+        "bare tower": partial(infer, tower, frames),
+        "prompts without beta": partial(infer, plain.eval().encode, video),
+        "whole method": partial(infer, method.eval().encode, video),
+    }
+    timed = {
+        "parts_of_a_layer": against(turns(parts, 3 * repeats), "bare layer"),
+        "inference": against(turns(inference, repeats), "bare tower"),
+    }
+
+    def frozen_step() -> None:
+        x = tower.pre_norm(tower.embed(frames)).requires_grad_()
+        for layer in tower.layers:
+            x = layer(x)
+        tower.project(x[:, 0]).square().mean().backward()
+
+    optimizer = torch.optim.AdamW(method.param_groups(1e-6))
+
+    def step() -> None:
+        method.train()(video, label)["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    timed["training_step"] = against(
+        turns({"frozen tower": frozen_step, "whole method": step}, repeats), "frozen tower"
+    )
+
+    memory = {}
+    for recompute in (False, True):
+        clip.set_gradient_checkpointing(recompute)
+        name = "layers recomputed" if recompute else "as it is"
+        memory[name] = round(peak_mib(lambda: method(video, label)["loss"].backward(), method), 1)
+        optimizer.zero_grad(set_to_none=True)
+    clip.set_gradient_checkpointing(False)
+    trained = sum(p.numel() for p in method.parameters() if p.requires_grad)
+    constant = (sum(p.numel() for p in method.parameters()) + 2 * trained) * 4 / 2**20
+
+    for m in (method, plain):
+        m.eval().requires_grad_(False)  # the counter stumbles over views of trained tensors
+    features = method.encode(video)
+    method.text, method.text_zh = torch.randn(2, 400, clip.embed_dim).unbind()
+    method.words, method.word_share = torch.randn(400, 8, clip.embed_dim), torch.full((400, 8), 1 / 8)
+    counted = {
+        "bare tower": multiply_adds(lambda: tower(frames)),
+        "prompts without beta": multiply_adds(lambda: plain.encode(video)),
+        "whole method": multiply_adds(lambda: method.encode(video)),
+        "head, 400 classes of 8 words": multiply_adds(lambda: method.head(features)),
+    }
+    timed["head"] = against(
+        turns({"400 classes of 8 words": partial(infer, method.head, features)}, 5), "400 classes of 8 words"
+    )
+    return {
+        "backbone": "ViT-B/16, random weights",
+        "num_frames": NUM_FRAMES,
+        "num_prompts": NUM_FRAMES + 1 + method.config.num_global,
+        "trained_parameters": trained,
+        "multiply_adds": {
+            name: {"G": round(n / 1e9, 2), "ratio": round(n / counted["bare tower"], 4)} for name, n in counted.items()
+        },
+        **timed,
+        "training_memory_float32_mib": {
+            "tensors_of_a_step_per_clip": memory,
+            "weights_and_optimiser": round(constant),
+            f"at_most_with_batch_{PUBLISHED_BATCH}": {
+                name: round(constant + PUBLISHED_BATCH * peak) for name, peak in memory.items()
+            },
+            f"published_mb_with_batch_{PUBLISHED_BATCH}": PUBLISHED_MB,
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    started = time.time()
+    result = measure(options.repeats)
+    records.write(options.out, {**records.provenance(seed=0, started=started), "threads": 1, **result})
+
+
+if __name__ == "__main__":
+    main()
