@@ -67,6 +67,25 @@ def test_closed_set_of_three_splits(hmdb):
     assert protocols.summarise(one, {"split1": {"test": 0.5}}) == {"accuracy": 0.5}
 
 
+def test_parts_beside_test_are_tested_on_the_same_model_and_averaged_apart():
+    def with_bias(*, split, part):
+        clips = load(split=split, part="test" if part == "scene_bias" else part)
+        return replace(clips, name=f"toy/split{split}/{part}")
+
+    plan = protocols.closed_set(with_bias, splits=(1, 2), also=("scene_bias",))
+    assert [test.name for test in plan.parts[1].tests.values()] == ["toy/split2/test", "toy/split2/scene_bias"]
+    figures = protocols.summarise(
+        plan, {"split1": {"test": 60.0, "scene_bias": 30.0}, "split2": {"test": 64.0, "scene_bias": 32.0}}
+    )
+    assert figures == {"accuracy": 62.0, "scene_bias": 31.0, "std": 2.0}
+    assert list(protocols.few_shot(with_bias, shots=1, also=("scene_bias",)).parts[0].tests) == ["test", "scene_bias"]
+    plan = protocols.zero_shot(with_bias, splits=(1, 2), also=("scene_bias",))
+    assert list(plan.parts[0].tests) == ["split1", "split2", "scene_bias split1", "scene_bias split2"]
+    scores = {"split1": 50.0, "split2": 52.0, "scene_bias split1": 40.0, "scene_bias split2": 44.0}
+    figures = protocols.summarise(plan, {"zero-shot": scores})
+    assert figures == {"accuracy": 51.0, "scene_bias": 42.0, "std": 1.0}
+
+
 def test_a_clip_in_both_train_and_test_is_refused():
     train, test = load(split=1, part="train"), load(split=1, part="test")
     leaking = replace(test, clips=(*test.clips, train.clips[3]))

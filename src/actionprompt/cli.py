@@ -369,8 +369,8 @@ def run(args: Sequence[str]) -> int:
         """Published few-shot lists to use instead of drawing."""
         seeds: tuple[int, ...] = (0,)
         """A record each: seed of the draw, the weights and the order."""
-        part: str = "test"
-        """Part to test on; `scene_bias` for ActionWorld's test set with the scenes changed."""
+        also: tuple[str, ...] = ()
+        """Parts to test on beside `test`: `scene_bias` for ActionWorld's test set with the scenes changed."""
         backbone: str = "tiny"
         scores: bool = False
         """Also write every clip's class probabilities."""
@@ -384,27 +384,28 @@ def run(args: Sequence[str]) -> int:
     views = (options.data.num_clips, options.data.num_crops)
 
     def load(split: int, part: str) -> Any:
-        return dataclasses.replace(options.clips, split=split).load(options.part if part == "test" else part)
+        return dataclasses.replace(options.clips, split=split).load(part)
 
     unread = False
     for seed in options.seeds:
         if options.protocol == "closed-set":
-            plan = protocols.closed_set(load, splits=options.splits, views=views)
+            plan = protocols.closed_set(load, splits=options.splits, also=options.also, views=views)
         elif options.protocol == "few-shot":
             file = options.published[0] if options.published else None
-            plan = protocols.few_shot(load, shots=options.shots, seed=seed, published=file, splits=options.splits)
+            plan = protocols.few_shot(
+                load, shots=options.shots, seed=seed, published=file, splits=options.splits, also=options.also
+            )
         elif options.protocol == "zero-shot":
             seen = checkpoint.read_manifest(options.model)["class_names"] if options.model else ()
-            plan = protocols.zero_shot(load, splits=options.splits, views=views, trained_on=seen)
+            plan = protocols.zero_shot(load, splits=options.splits, also=options.also, views=views, trained_on=seen)
+        elif options.also:
+            raise ValueError("base-to-novel tests on the halves of `test`: expected no --also")
         else:
             draw = {"published": options.published} if options.published else {"seeds": (seed,)}
             plan = protocols.base_to_novel(load, shots=options.shots, views=views, **draw)
         shots = f"-k{plan.shots}" if plan.shots else ""
-        part = "" if options.part == "test" else f"-{options.part}"
         label = chosen["variant"] or ""
-        stem = "-".join(
-            filter(None, [options.clips.dataset, options.clips.size, plan.protocol + shots + part, name, label])
-        )
+        stem = "-".join(filter(None, [options.clips.dataset, options.clips.size, plan.protocol + shots, name, label]))
         stem = f"{stem}-s{seed}"
         if options.skip_existing and (options.out / f"{stem}.json").is_file():
             out.print(f"{options.out / stem}.json is there")
@@ -420,7 +421,7 @@ def run(args: Sequence[str]) -> int:
                 keep=partial(_keep_scores, write_scores, options.out / "scores" / stem) if options.scores else None,
             )  # fmt: skip
         unread |= any(t["unreadable"] for p in record["metrics"].values() for t in p.values())
-        write(options.out / f"{stem}.json", {**record, "size": options.clips.size, "part": options.part})
+        write(options.out / f"{stem}.json", {**record, "size": options.clips.size})
         figures = "   ".join(f"{key} {value:.2f} %" for key, value in record["figures"].items())
         out.print(f"{options.out / stem}.json: {figures}")
     return 1 if unread else 0

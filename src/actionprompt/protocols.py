@@ -92,12 +92,21 @@ class Plan:
 # ---------------------------------------------------------------------------------------------------------- protocols
 
 
-def closed_set(load: Load, *, splits: Sequence[int] = (1,), views: tuple[int, int] = (1, 1)) -> Plan:
-    """Train on the official train list, test on the official test list; one split, or several with their mean."""
+def closed_set(
+    load: Load, *, splits: Sequence[int] = (1,), also: Sequence[str] = (), views: tuple[int, int] = (1, 1)
+) -> Plan:
+    """Train on the official train list, test on the official test list; one split, or several with their mean.
+
+    `also` names parts of the data set to test the same model on beside `test`, such as ActionWorld's `scene_bias`.
+    """
     return Plan(
         "closed-set",
         tuple(
-            Part(f"split{split}", load(split=split, part="train"), {"test": load(split=split, part="test")})
+            Part(
+                f"split{split}",
+                load(split=split, part="train"),
+                {part: load(split=split, part=part) for part in ("test", *also)},
+            )
             for split in _distinct(splits)
         ),
         views,
@@ -111,8 +120,11 @@ def few_shot(
     seed: int = 0,
     published: str | Path | None = None,
     splits: Sequence[int] = (1,),
+    also: Sequence[str] = (),
 ) -> Plan:
     """K clips per class of the train list, tested on the same split's whole test list with a single view.
+
+    `also` as in `closed_set`.
 
     `published` is a list file of `<clip> <id>` lines, whose clips and order are taken as they are; else K clips per
     class are drawn (`draw`). More than one split is refused: what is drawn from split 1 lies in part in the test lists
@@ -124,9 +136,9 @@ def few_shot(
             "train list lie in the test lists of the others, so the mean would leak; use one split"
         )
     train = load(split=splits[0], part="train")
-    test = load(split=splits[0], part="test")
+    tests = {part: load(split=splits[0], part=part) for part in ("test", *also)}
     chosen = draw(train, shots=shots, seed=seed) if published is None else read_published(published, train, shots=shots)
-    part = Part(f"split{splits[0]}", chosen, {"test": test})
+    part = Part(f"split{splits[0]}", chosen, tests)
     return Plan("few-shot", (part,), shots=shots, drawn=f"seed {seed}" if published is None else Path(published).name)
 
 
@@ -136,9 +148,12 @@ def zero_shot(
     splits: Sequence[int] = (1, 2, 3),
     trained_on: Sequence[str] = (),
     disjoint: bool = False,
+    also: Sequence[str] = (),
     views: tuple[int, int] = (1, 1),
 ) -> Plan:
     """Test without target training, on the test lists of the splits, with all class names as candidates.
+
+    `also` as in `closed_set`; these tests are named `<part> split<n>`.
 
     `trained_on` are the class names of the training data (empty: nothing was trained). Those that are also candidates,
     by `normalised` name, are recorded. `disjoint` leaves these classes out, as candidates and as clips. Names that are
@@ -148,7 +163,11 @@ def zero_shot(
     """
     if disjoint and not trained_on:
         raise ValueError("the part disjoint from the training classes needs their names: give trained_on")
-    tests = {f"split{split}": load(split=split, part="test") for split in _distinct(splits)}
+    tests = {
+        f"split{split}" if part == "test" else f"{part} split{split}": load(split=split, part=part)
+        for part in ("test", *also)
+        for split in _distinct(splits)
+    }
     known = {normalised(name) for name in trained_on}
     first = next(iter(tests.values()))
     seen = tuple(name for name in first.class_names if normalised(name) in known)
@@ -211,7 +230,8 @@ def summarise(plan: Plan, accuracies: Mapping[str, Mapping[str, float]]) -> dict
     """The protocol's figures from `accuracies[part][test]`, in the accuracies' own unit.
 
     Closed-set, few-shot, zero-shot: `accuracy`, the mean over splits, and with more than one `std`, their population
-    standard deviation. Base-to-novel: `base` and `novel`, the means over draws, and `harmonic_mean` of these two.
+    standard deviation; tests of `also` have a mean of their own, under the name of their part. Base-to-novel: `base`
+    and `novel`, the means over draws, and `harmonic_mean` of these two.
     """
     expected = {part.name: sorted(part.tests) for part in plan.parts}
     given = {name: sorted(tests) for name, tests in accuracies.items()}
@@ -223,8 +243,14 @@ def summarise(plan: Plan, accuracies: Mapping[str, Mapping[str, float]]) -> dict
     if plan.protocol == "base-to-novel":
         base, novel = (statistics.fmean(tests[half] for tests in accuracies.values()) for half in ("base", "novel"))
         return {"base": base, "novel": novel, "harmonic_mean": harmonic_mean(base, novel)}
-    figures = {"accuracy": statistics.fmean(values)}
-    return figures | ({"std": statistics.pstdev(values)} if len(values) > 1 else {})
+    by_part: dict[str, list[float]] = {}
+    for tests in accuracies.values():
+        for name, value in tests.items():
+            own = re.fullmatch(r"test|split\d+", name)
+            by_part.setdefault("accuracy" if own else name.split(" ")[0], []).append(value)
+    figures = {name: statistics.fmean(same) for name, same in by_part.items()}
+    same = by_part["accuracy"]
+    return figures | ({"std": statistics.pstdev(same)} if len(same) > 1 else {})
 
 
 def harmonic_mean(base: float, novel: float) -> float:

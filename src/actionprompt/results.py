@@ -63,7 +63,8 @@ def results_page(records: Sequence[dict[str, Any]]) -> str:
             ["method", "variant", "backbone", "frames", "views", *(f"{key} %" for key in keys), "seeds", "records"]
         ]
         for key, same in sorted(rows.items()):
-            numbers = [mean_std([record["figures"][name] for record in same]) for name in keys]
+            found = [[record["figures"][name] for record in same if name in record["figures"]] for name in keys]
+            numbers = [mean_std(values) if values else "-" for values in found]
             files = ", ".join(f"[{record['seed']}]({record['file']})" for record in same)
             lines.append([*key, *numbers, str(len(same)), files])
         parts += [f"## {dataset}, {protocol}", table(lines)]
@@ -100,11 +101,11 @@ def method_table(records: Sequence[dict[str, Any]]) -> str:
 
 
 def protocol_name(record: dict[str, Any]) -> str:
-    """`closed-set`, `few-shot K=4`, ..., with the size of a generated data set and the part, if it is not `test`."""
-    plan, part = record["plan"], record.get("part", "test")
+    """`closed-set`, `few-shot K=4`, ..., with the size of a generated data set."""
+    plan = record["plan"]
     shots = f" K={plan['shots']}" if plan["shots"] else ""
     size = f", {record['size']}" if record.get("size") else ""
-    return plan["protocol"] + shots + size + ("" if part == "test" else f", tested on {part}")
+    return plan["protocol"] + shots + size
 
 
 def mean_std(values: Sequence[float]) -> str:
