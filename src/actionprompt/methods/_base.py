@@ -2,7 +2,8 @@
 
 A method file, top to bottom: docstring (paper, equations, source of every number, differences from the paper),
 `Config`, the blocks only it uses, `Model`, then the tables `VARIANTS` (ablation rows of the paper by name), `RECIPES`
-(its training settings by protocol: fields of `config.TrainConfig` and `config.DataConfig`) and `PUBLISHED`.
+(its training settings by protocol: fields of `config.TrainConfig` and `config.DataConfig`), `ABLATIONS` (which rows of
+its paper stand together) and `PUBLISHED`.
 
 Letters: N videos (batch x views), T frames, S side in pixels, E width of the joint space, K classes.
 """
@@ -39,6 +40,18 @@ class Published:
     num_frames: int | None = None
     views: str = "1x1"
     """Clips x crops."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Rows of a paper that are compared with each other."""
+
+    title: str
+    """What is taken apart, and where the paper prints it."""
+    rows: tuple[str, ...]
+    """Keys of `VARIANTS`; "" is the full method; `actionclip/unimodal` is another method's variant."""
+    source: str = ""
+    """The `source` of the `Published` numbers that stand beside ours; "": none are printed."""
 
 
 class Method(nn.Module):

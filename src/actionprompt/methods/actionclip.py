@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer, gather_batch, same_label_targets
-from actionprompt.methods._base import Method, Published, groups
+from actionprompt.methods._base import Ablation, Method, Published, groups
 
 # N or B clips, T frames, E joint width, K classes, P templates, C sentences
 
@@ -216,6 +216,8 @@ RECIPES = {
 """(code), Kinetics-400; 10 x 3 views as in the paper's comparison with others."""
 
 _MINI, _K400, _PL = "mini_kinetics200", "kinetics400", "PromptLearner-CLIP, Table"
+ABLATIONS: list[Ablation] = []
+
 PUBLISHED = [
     *(
         Published(_K400, "closed-set", top1, "Table 6, as in the authors' README", top5=top5, backbone=backbone,

@@ -57,7 +57,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from actionprompt.backbone import CLIP, TINY, TINY_ZH, load_chinese_text
 from actionprompt.layers import Block, gather_batch, same_label_targets
-from actionprompt.methods._base import Method, Published
+from actionprompt.methods._base import Ablation, Method, Published
 
 # Letters: N videos, T frames, L tokens and P prompts of a frame, S global prompts, D tower width, H width inside beta,
 # E joint width, K classes, W words of the longest label.
@@ -459,6 +459,22 @@ _TABLES_3_TO_5 = (  # table, variant, HMDB-51 top-1 and top-5, UCF-101 top-1 and
     (5, "template_a_video", 73.1, 93.7, 95.8, 98.8),
     (5, "template_the_video", 72.9, 93.6, 95.6, 98.9),
 )
+ABLATIONS = [
+    Ablation(
+        "The parts, one after the other (Figure 5a, Table 7)", ("baseline", "prompts", "prompts_beta", ""), "Table 7"
+    ),
+    Ablation(
+        "The network beta (Table 3)",
+        ("beta_mlp", "beta_lstm", "beta_transformer", "beta_tada", "beta_c3d", ""),
+        "Table 3",
+    ),
+    Ablation(
+        "Beta without its residual (Table 4)",
+        ("tada_no_residual", "c3d_no_residual", "r2plus1d_no_residual", ""),
+        "Table 4",
+    ),
+]
+
 PUBLISHED = [
     Published("hmdb51", "closed-set", 72.50, "Table 6", num_frames=8),
     Published("ucf101", "closed-set", 95.33, "Table 6", num_frames=8),

@@ -64,7 +64,7 @@ from torch.utils.checkpoint import checkpoint
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames, quick_gelu
-from actionprompt.methods._base import Method, Published, check_video
+from actionprompt.methods._base import Ablation, Method, Published, check_video
 
 # Letters: N videos (B in the paper's symbols), T frames, D tower width, M motion tokens, E joint width, W text width,
 # H = 4E, K classes, n context tokens
@@ -341,6 +341,16 @@ RECIPES = {
 }
 """Ours, after Vita-CLIP's script, which the authors point at (30,000 steps on Kinetics-400 are 32 epochs). For unseen
 classes take an open variant, such as `zero_shot`. Jester: a mirrored gesture is another class."""
+
+ABLATIONS = [
+    Ablation(
+        "Each part removed, supervised form", ("vita_clip/", "no_vmp", "no_branch", "no_cat", "no_sa", "no_dfr", "")
+    ),
+    Ablation(
+        "Each part removed, zero-shot form",
+        ("zero_shot_no_vmp", "zero_shot_no_cat", "zero_shot_no_sa", "zero_shot_no_dfr", "zero_shot"),
+    ),
+]
 
 PUBLISHED: list[Published] = []
 """The abstract names HMDB-51, UCF-101, Jester and Kinetics-400, and no number; the paper's tables are not public."""

@@ -49,7 +49,7 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP, TextFeatures
 from actionprompt.layers import TemporalTransformer, gather_batch, same_label_targets
-from actionprompt.methods._base import Method, Published, groups
+from actionprompt.methods._base import Ablation, Method, Published, groups
 
 # B clips, T frames, E joint (and hidden) width, D text width, C classes of a batch, L tokens, K all classes
 
@@ -385,6 +385,15 @@ RECIPES = {
 """Sec. 4.2; betas and RandAugment's numbers from (code), which averages the probabilities of the 10 groups."""
 
 _MINI, _K400 = "mini_kinetics200", "kinetics400"
+ABLATIONS = [
+    Ablation("Weights of the losses (Table 1)", ("loss_1_0_1", "loss_1_1_0", "loss_0_1_1", ""), "Table 1"),
+    Ablation("What the interaction reads of the text (Table 2)",
+             ("average", "eot", "one_step", "two_steps", "", "four_steps"), "Table 2"),
+    Ablation("The parts (Table 3)",
+             ("actionclip/unimodal", "actionclip/", "without_interaction", "words", "loss_0_1_1", ""), "Table 3"),
+    Ablation("Which tower is tuned (Table 4)", ("frozen", "text_only", "vision_only", ""), "Table 4"),
+]  # fmt: skip
+
 PUBLISHED = [
     *(
         Published(_MINI, "closed-set", top1, f"Table {table}", top5=top5, variant=variant, num_frames=8, views="10x1")

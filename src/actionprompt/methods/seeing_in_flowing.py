@@ -51,7 +51,7 @@ from torch.utils.checkpoint import checkpoint
 
 from actionprompt.backbone import CLIP, Layer
 from actionprompt.layers import Block
-from actionprompt.methods._base import Method, Published
+from actionprompt.methods._base import Ablation, Method, Published
 
 
 @dataclass(frozen=True)
@@ -375,6 +375,13 @@ RECIPES = {
     },
 }  # fmt: skip
 """Ours, after X-CLIP, Efficient-Prompt and ViFi-CLIP: the paper's are unknown."""
+
+ABLATIONS = [
+    Ablation(
+        "Each block removed",
+        ("zeroshot/linear", "no_motion", "no_short", "no_long", "no_spatial", "no_map", "no_mcb", ""),
+    ),
+]
 
 PUBLISHED = [
     Published("kinetics400", "closed-set", 77.4, "the paper", top5=93.6, num_frames=8, views="4x3"),

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from actionprompt.backbone import CLIP
-from actionprompt.methods._base import Method, Published
+from actionprompt.methods._base import Ablation, Method, Published
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ RECIPES = {
     "zero-shot": {"lr": 8e-6, "weight_decay": 0.001, "epochs": 10, "batch_size": 256, "warmup_epochs": 5.0},
     "base-to-novel": {"lr": 2e-6, "weight_decay": 0.001, "epochs": 11, "batch_size": 64, "warmup_epochs": 5.0},
 }
+
+ABLATIONS: list[Ablation] = []
 
 PUBLISHED = [
     *(

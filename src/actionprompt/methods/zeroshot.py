@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer
-from actionprompt.methods._base import Method, Published
+from actionprompt.methods._base import Ablation, Method, Published
 
 VIDEO_TEMPLATES = (
     "a photo of {}.",
@@ -99,6 +99,8 @@ VARIANTS = {"linear": Config(head="linear"), "transformer": Config(head="transfo
 
 RECIPES = {"few-shot": {"lr": 1e-3, "weight_decay": 0.01, "epochs": 50, "batch_size": 64, "warmup_epochs": 5.0}}
 """Ours: the papers train other parts."""
+
+ABLATIONS: list[Ablation] = []
 
 PUBLISHED = [
     Published("ucf101", "zero-shot", 73.8, "TC-CLIP (Kim et al., ECCV 2024), as `frozen CLIP`"),
