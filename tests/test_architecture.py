@@ -15,7 +15,7 @@ LEVELS = [  # a file may import files of lower levels, and the ones named after 
     ["layers"],
     ["world"],
     ["config", "datasets", "methods"],
-    ["records", "fusion", "protocols", "data", "checkpoint", "features"],
+    ["records", "plots", "fusion", "protocols", "data", "checkpoint", "features"],
     ["evaluate", "train", "explain", "fusion_weight"],
     ["predict"],
     ["teach", "experiment", "results", "bench", "demo"],

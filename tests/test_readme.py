@@ -46,7 +46,12 @@ def test_every_command_named_exists():
 
 def test_tables_are_those_of_the_records():
     found = results.collect(ROOT / "results")
-    assert results.replace_generated(README, "methods", results.method_table(found)) == README, "actionprompt results"
+    assert results.fill(README, found) == README, "run `actionprompt results`"
+    world = (ROOT / "results" / "actionworld.md").read_text(encoding="utf-8")
+    assert results.fill(world, found) == world, "run `actionprompt results`"
+    pictures = re.findall(r"\]\((plots/[^)]+)\)", world)
+    assert pictures
+    assert all((ROOT / "results" / picture).is_file() for picture in pictures)
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     assert results.results_page(found) == page, "run `actionprompt results`"
 

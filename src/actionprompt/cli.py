@@ -438,7 +438,8 @@ def show_results(args: Sequence[str]) -> int:
     @dataclass(frozen=True)
     class Results:
         folder: Path = Path("results")
-        """Where the records lie; the page is written there as README.md."""
+        """Where the records lie. The list of all is written there as README.md; the generated parts of other pages
+        there are brought up to date, and their plots drawn into its `plots`."""
         readme: Path | None = Path("README.md")
         """The README whose generated table is brought up to date; `None` for none."""
         check: bool = False
@@ -449,9 +450,10 @@ def show_results(args: Sequence[str]) -> int:
         raise ValueError(f"there is no folder {options.folder}; call it in the project, or give --folder")
     found = results.collect(options.folder)
     pages = {options.folder / "README.md": results.results_page(found)}
-    if options.readme is not None:
-        text = options.readme.read_text(encoding="utf-8")
-        pages[options.readme] = results.replace_generated(text, "methods", results.method_table(found))
+    by_hand = [p for p in sorted(options.folder.glob("*.md")) if p.name != "README.md"]
+    for page in [*by_hand, *([options.readme] if options.readme is not None else [])]:
+        plots = None if options.check else options.folder / "plots"
+        pages[page] = results.fill(page.read_text(encoding="utf-8"), found, plots)
     stale = [p for p, text in pages.items() if not p.is_file() or p.read_text(encoding="utf-8") != text]
     for path in stale:
         if not options.check:

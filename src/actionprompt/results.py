@@ -1,18 +1,21 @@
-"""From records to tables: `results/README.md` and the generated parts of the project's README.
+"""From records to tables and plots: `results/README.md`, and the generated parts of other pages.
 
 A record is a JSON file that `actionprompt run` wrote. One without its commit, seed or hashes is refused: a number that
-cannot be traced is not shown.
+cannot be traced is not shown. `results/README.md` lists them all. Pages written by hand, such as the project's README
+and `results/actionworld.md`, have parts between `<!-- generated: NAME -->` and `<!-- end -->`; `fill` puts there what
+the records say, so that a reading stands beside the numbers it is about.
 """
 
 import json
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actionprompt import methods
-from actionprompt.methods._base import Published
+from actionprompt import methods, plots
+from actionprompt.methods._base import Ablation, Published
 
 REQUIRED = ("command", "commit", "seed", "date", "hardware", "versions", "hours", "backbone", "plan", "figures", "data")
 
@@ -100,6 +103,161 @@ def method_table(records: Sequence[dict[str, Any]]) -> str:
     return table(rows)
 
 
+def fill(text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None = None) -> str:
+    """A page with all its generated parts up to date. Names of parts: `methods` (the README's table), `leaderboard`,
+    `kinds`, `few-shot`, `ablations METHOD`, the last four of ActionWorld `small`. With a folder the plots that the
+    parts show are drawn into it.
+
+    Raises:
+        ValueError: a part of another name.
+    """
+    world = [r for r in records if r["dataset"] == "actionworld" and r.get("size") == "small"]
+    makers: dict[str, Callable[[], str]] = {
+        "methods": lambda: method_table(records),
+        "leaderboard": lambda: leaderboard(world, plot_folder),
+        "kinds": lambda: kinds(world, plot_folder),
+        "few-shot": lambda: few_shot(world, plot_folder),
+        **{f"ablations {name}": partial(ablations, name, world, plot_folder) for name in methods.names()},
+    }
+    for part in re.findall(r"<!-- generated: (.+?) -->", text):
+        if part not in makers:
+            raise ValueError(f"there is no generated part {part!r}; known are {', '.join(makers)}")
+        text = replace_generated(text, part, makers[part]())
+    return text
+
+
+ENTRIES = [("zeroshot", ""), ("zeroshot", "linear"), ("zeroshot", "transformer")]
+"""Entries of the leaderboard beside the full methods: what frozen CLIP gives, and two heads on its frame embeddings."""
+SHOTS = (2, 4, 8, 16)
+
+
+def entries() -> list[tuple[str, str]]:
+    """(method, variant) of all rows of the leaderboard."""
+    return ENTRIES + [(name, "") for name in methods.names() if name != "zeroshot"]
+
+
+def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
+    """Every entry under every protocol, in percent; `pair` is right against its own reversal (chance 50)."""
+    columns: dict[str, Callable[[str, str], list[float]]] = {
+        "closed-set": lambda m, v: _figures(world, m, v, "accuracy", "closed-set") or _untrained(world, m, v),
+        "scene bias": lambda m, v: _figures(world, m, v, "scene_bias", "closed-set", "zero-shot"),
+        "pair": lambda m, v: _kinds(world, m, v, "pair", "closed-set", "zero-shot"),
+        **{
+            f"K={k}": lambda m, v, k=k: _figures(world, m, v, "accuracy", "few-shot", shots=k)  # type: ignore[misc]
+            for k in SHOTS
+        },
+        "base": lambda m, v: _figures(world, m, v, "base", "base-to-novel"),
+        "novel": lambda m, v: _figures(world, m, v, "novel", "base-to-novel"),
+        "harmonic mean": lambda m, v: _figures(world, m, v, "harmonic_mean", "base-to-novel"),
+    }
+    rows = [["entry", "trained parameters", *columns]]
+    shown: dict[str, list[plots.Bar | None]] = {name: [] for name in ("closed-set", "scene bias", "pair")}
+    for method, variant in entries():
+        found = {name: column(method, variant) for name, column in columns.items()}
+        same = [r for r in world if (r["method"], r["variant"]) == (method, variant)]
+        trained = f"{same[0]['trained_parameters']:,}" if same else "-"
+        rows.append([_row_name(method, variant), trained, *(mean_std(x) if x else "-" for x in found.values())])
+        for name, values in shown.items():
+            values.append(_bar(found[name]))
+    picture = _picture(plot_folder, "leaderboard", lambda path: plots.bars(
+        path, "ActionWorld small, trained on all classes", {name: {"": v} for name, v in shown.items()},
+        [_row_name(*entry).strip("`") for entry in entries()], {"pair": 50.0},
+    ))  # fmt: skip
+    return table(rows) + "\n\n" + picture
+
+
+def kinds(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
+    """Closed-set accuracy by kind of class."""
+    names = ("still", "cyclic", "reversible", "pair")
+    found = {
+        entry: {kind: _kinds(world, *entry, kind, "closed-set", "zero-shot") for kind in names} for entry in entries()
+    }
+    rows = [
+        ["entry", *names],
+        *([_row_name(*e), *(mean_std(x) if x else "-" for x in f.values())] for e, f in found.items()),
+    ]
+    picture = _picture(plot_folder, "kinds", lambda path: plots.bars(
+        path, "ActionWorld small, by kind of class", {k: {"": [_bar(f[k]) for f in found.values()]} for k in names},
+        [_row_name(*entry).strip("`") for entry in found], {"pair": 50.0},
+    ))  # fmt: skip
+    return table(rows) + "\n\n" + picture
+
+
+def few_shot(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
+    """Accuracy and pairs over the number of shots."""
+    overall, pair = {}, {}
+    for entry in entries():
+        points = {k: _figures(world, *entry, "accuracy", "few-shot", shots=k) for k in SHOTS}
+        if any(points.values()):
+            overall[_row_name(*entry).strip("`")] = {float(k): bar for k, x in points.items() if (bar := _bar(x))}
+            points = {k: _kinds(world, *entry, "pair", "few-shot", shots=k) for k in SHOTS}
+            pair[_row_name(*entry).strip("`")] = {float(k): bar for k, x in points.items() if (bar := _bar(x))}
+    rows = [["pair %, by shots", *(f"K={k}" for k in SHOTS)]]
+    rows += [[f"`{e}`", *(_text(points.get(float(k))) for k in SHOTS)] for e, points in pair.items()]
+    draw = partial(plots.lines, x_name="shots per class")
+    pictures = [
+        _picture(plot_folder, "few-shot", lambda path: draw(path, "ActionWorld small, few-shot", series=overall)),
+        _picture(plot_folder, "few-shot-pair", lambda path: draw(path, "within reversible pairs", series=pair)),
+    ]
+    return table(rows) + "\n\n" + "\n".join(pictures)
+
+
+def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
+    """One table and one plot for each of the method's ablations and each protocol it was run under."""
+    parts = []
+    for number, ablation in enumerate(methods.get(method).ABLATIONS, start=1):
+        rows = [tuple(row.split("/")) if "/" in row else (method, row) for row in ablation.rows]
+        for protocol in sorted({protocol_name(r) for r in world}):
+            same = [r for r in world if protocol_name(r) == protocol]
+            own = [r for r in same if (r["method"], r["variant"]) in rows and (r["variant"] or r["method"] == method)]
+            if len({(r["method"], r["variant"]) for r in own}) > 1:
+                shown = [row for row in rows if any((r["method"], r["variant"]) == row for r in own)]
+                name = f"{method}-{number}-{protocol.replace(', ', '-').replace(' ', '-')}"
+                parts.append(_ablation(method, ablation, shown, protocol, same, plot_folder, name))
+    return "\n\n".join(parts) or "No records yet."
+
+
+def _ablation(
+    method: str, ablation: Ablation, rows: Sequence[tuple[str, str]], protocol: str, world: Sequence[dict[str, Any]],
+    plot_folder: Path | None, name: str,
+) -> str:  # fmt: skip
+    """A table of one ablation under one protocol: ours beside what the paper prints for the same rows."""
+    figures = list(dict.fromkeys(key for r in world for key in r["figures"] if key != "std"))
+    closed = "base" not in figures
+    ours = {
+        "ActionWorld": lambda m, v: _figures(world, m, v, "accuracy"),
+        "scene bias": lambda m, v: _figures(world, m, v, "scene_bias"),
+        "pair": lambda m, v: _kinds(world, m, v, "pair"),
+    } if closed else {name: partial(_figures, world, figure=name) for name in figures}  # fmt: skip
+    printed = {
+        (m, v, item.dataset): item.top1
+        for m, v in rows
+        for item in methods.get(m).PUBLISHED
+        if item.variant == v and ablation.source and item.source.endswith(ablation.source)
+        and item.protocol in ("closed-set", "few-shot K=16")
+    }  # fmt: skip
+    published = list(dict.fromkeys(dataset for _, _, dataset in printed))
+    found = {column: [_call(get, m, v) for m, v in rows] for column, get in ours.items()}
+    used = [column for column, values in found.items() if any(values)]
+    lines = [["row", *used, "seeds", *(f"published, {dataset}" for dataset in published)]]
+    for index, (m, v) in enumerate(rows):
+        numbers = [mean_std(found[column][index]) if found[column][index] else "-" for column in used]
+        seeds = str(max((len(found[column][index]) for column in used), default=0))
+        beside = [f"{printed[m, v, d]:g}" if (m, v, d) in printed else "-" for d in published]
+        lines.append([_row_name(m, v), *numbers, seeds, *beside])
+    panels = {column: {"": [_bar(values) for values in found[column]]} for column in used}
+    if published and closed:
+        panels["published"] = {
+            d: [plots.Bar(printed[m, v, d]) if (m, v, d) in printed else None for m, v in rows] for d in published
+        }
+    labels = [_row_name(m, v).strip("`") for m, v in rows]
+    title = f"{method}: {ablation.title}"
+    picture = _picture(plot_folder, name, lambda path: plots.bars(
+        path, f"{title}\n{protocol}", panels, labels, {"pair": 50.0}
+    ))  # fmt: skip
+    return f"**{ablation.title}**; {protocol}\n\n{table(lines)}\n\n{picture}"
+
+
 def protocol_name(record: dict[str, Any]) -> str:
     """`closed-set`, `few-shot K=4`, ..., with the size of a generated data set."""
     plan = record["plan"]
@@ -121,6 +279,75 @@ def replace_generated(text: str, name: str, content: str) -> str:
     if not pattern.search(text):
         raise ValueError(f"the text has no part `<!-- generated: {name} -->` ... `<!-- end -->`")
     return pattern.sub(lambda match: match[1] + content.strip() + "\n" + match[2], text)
+
+
+def _select(
+    world: Sequence[dict[str, Any]], method: str, variant: str, protocols: Sequence[str], shots: int | None
+) -> list[dict[str, Any]]:
+    """Records of a method's variant, those of the first of the protocols that has any."""
+    same = [r for r in world if (r["method"], r["variant"]) == (method, variant)]
+    for protocol in protocols or [r["plan"]["protocol"] for r in same[:1]]:
+        found = [
+            r for r in same if r["plan"]["protocol"] == protocol and (shots is None or r["plan"]["shots"] == shots)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _figures(
+    world: Sequence[dict[str, Any]], method: str, variant: str, figure: str, *protocols: str, shots: int | None = None
+) -> list[float]:
+    found = _select(world, method, variant, protocols, shots)
+    return [record["figures"][figure] for record in found if figure in record["figures"]]
+
+
+def _untrained(world: Sequence[dict[str, Any]], method: str, variant: str) -> list[float]:
+    return _figures(world, method, variant, "accuracy", "zero-shot")
+
+
+def _kinds(
+    world: Sequence[dict[str, Any]], method: str, variant: str, kind: str, *protocols: str, shots: int | None = None
+) -> list[float]:
+    """Percent of one kind, on the tests that are not of `scene_bias`; the mean over a record's splits."""
+    values = []
+    for record in _select(world, method, variant, protocols, shots):
+        tests = [
+            numbers["by_kind"][kind]["percent"]
+            for part in record["metrics"].values()
+            for name, numbers in part.items()
+            if "scene_bias" not in name and kind in numbers.get("by_kind", {})
+        ]
+        if tests:
+            values.append(statistics.fmean(tests))
+    return values
+
+
+def _call(get: Callable[..., list[float]], method: str, variant: str) -> list[float]:
+    return get(method=method, variant=variant) if isinstance(get, partial) else get(method, variant)
+
+
+def _bar(values: Sequence[float]) -> plots.Bar | None:
+    if not values:
+        return None
+    return plots.Bar(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+def _text(bar: plots.Bar | None) -> str:
+    if bar is None:
+        return "-"
+    return f"{bar.mean:.1f}" + (f" ± {bar.std:.1f}" if bar.std is not None else "")
+
+
+def _row_name(method: str, variant: str) -> str:
+    return f"`{method}`" if not variant else f"`{method} {variant}`"
+
+
+def _picture(folder: Path | None, name: str, draw: Callable[[Path], None]) -> str:
+    """The link to a plot, which is drawn if there is a folder for it."""
+    if folder is not None:
+        draw(folder / f"{name}.png")
+    return f"![{name}](plots/{name}.png)"
 
 
 def _row_key(record: dict[str, Any]) -> tuple[str, ...]:

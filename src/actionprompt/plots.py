@@ -1,0 +1,87 @@
+"""Pictures of records: PNG files beside the tables, for reading at a glance.
+
+Every function takes plain numbers and a path, so that what is drawn is decided in one place, `results`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One measured value in percent; `std` is None where there is one seed."""
+
+    mean: float
+    std: float | None = None
+
+
+def bars(
+    path: str | Path, title: str, panels: Mapping[str, Mapping[str, Sequence[Bar | None]]], rows: Sequence[str],
+    chance: Mapping[str, float] | None = None,
+) -> None:  # fmt: skip
+    """Horizontal bars: panel -> series -> a value per row, None where there is none. `chance` is a line in a panel."""
+    import matplotlib.pyplot as plt
+
+    size = (3.2 * len(panels) + 2.2, 0.42 * len(rows) + 1.6)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis, (panel, series) in zip(axes[0], panels.items()):
+        height = 0.8 / len(series)
+        for index, (name, values) in enumerate(series.items()):
+            drawn = [(row, bar) for row, bar in enumerate(values) if bar is not None]
+            axis.barh(
+                [row + (index - (len(series) - 1) / 2) * height for row, _ in drawn],
+                [bar.mean for _, bar in drawn],
+                height,
+                xerr=[bar.std or 0 for _, bar in drawn],
+                label=name,
+                error_kw={"lw": 1, "capsize": 2},
+            )
+        shown = [bar.mean for values in series.values() for bar in values if bar is not None]
+        if shown:
+            axis.set_xlim(max(0, min(shown) - 15), min(100, max(shown) + 8))
+        if chance and panel in chance:
+            axis.axvline(chance[panel], color="black", lw=1, ls=":", label="chance")
+        axis.set_title(panel, fontsize=9)
+        axis.set_xlabel("%", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.grid(axis="x", alpha=0.3)
+        if len(series) > 1 or (chance and panel in chance):
+            axis.legend(fontsize=7, loc="lower right")
+    axes[0][0].set_yticks(range(len(rows)), rows)
+    axes[0][0].invert_yaxis()
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def lines(path: str | Path, title: str, x_name: str, series: Mapping[str, Mapping[float, Bar]]) -> None:
+    """One line per series: x -> value, with its deviation; the x axis is logarithmic to base 2."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    for name, points in series.items():
+        xs = sorted(points)
+        errors = [points[x].std or 0 for x in xs]
+        axis.errorbar(xs, [points[x].mean for x in xs], yerr=errors, marker="o", ms=4, capsize=2, label=name)
+    axis.set_xscale("log", base=2)
+    ticks = sorted({x for points in series.values() for x in points})
+    axis.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    axis.set_xlabel(x_name)
+    axis.set_ylabel("%")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    axis.set_title(title, fontsize=10)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: str | Path) -> None:
+    import matplotlib.pyplot as plt
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})  # the same bytes from the same records
+    plt.close(figure)
