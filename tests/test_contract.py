@@ -238,6 +238,11 @@ def test_the_file_holds_what_every_method_file_holds(name):
             config.no_such_field = 1
     assert module.PUBLISHED is not None
     assert all(isinstance(item, Published) and 0 < item.top1 <= 100 and item.source for item in module.PUBLISHED)
+    assert all(dataclasses.astuple(module.CARD))
+    for ablation in module.ABLATIONS:
+        for row in ablation.rows:
+            other, _, variant = row.rpartition("/")
+            assert variant in {"", *methods.get(other or name).VARIANTS}, row
     for recipe in module.RECIPES.values():
         update(TrainConfig(), {key: value for key, value in recipe.items() if key != "data"})
         update(DataConfig(), recipe.get("data", {}))

@@ -74,7 +74,8 @@ def lines(path: str | Path, title: str, x_name: str, series: Mapping[str, Mappin
     axis.set_xlabel(x_name)
     axis.set_ylabel("%")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    if series:
+        axis.legend(fontsize=8)
     axis.set_title(title, fontsize=10)
     _save(figure, path)
 

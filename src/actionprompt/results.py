@@ -82,24 +82,33 @@ def results_page(records: Sequence[dict[str, Any]]) -> str:
 
 
 def method_table(records: Sequence[dict[str, Any]]) -> str:
-    """The README's table: every method, what it is, its few-shot numbers as published, and ours on ActionWorld."""
-    rows = [["method", "what it is", "published HMDB-51 / UCF-101, 4 shots", "ours, ActionWorld small, closed-set"]]
+    """The README's table: every method, its paper and what it adds, numbers as published, ours on ActionWorld, and what
+    it is held to."""
+    rows = [[
+        "method", "paper", "what it adds", "published (4 shots: HMDB-51 / UCF-101)", "ours, ActionWorld",
+        "within reversible pairs", "verified by",
+    ]]  # fmt: skip
+    world = _world(records)
     for name in methods.names():
         module = methods.get(name)
-        line = (module.__doc__ or "").strip().splitlines()[0]
         numbers = {
             item.dataset: f"{item.top1:.1f}"
             for item in module.PUBLISHED
             if item.protocol == "few-shot K=4" and not item.variant
         }
+        first = next((item for item in module.PUBLISHED if item.protocol == "closed-set"), None)
+        published = f"{first.dataset} closed-set {first.top1:.1f}" if first else "none public"
+        if numbers:
+            published = "4 shots " + " / ".join(numbers.get(d, "-") for d in ("hmdb51", "ucf101"))
         ours = [
-            record["figures"]["accuracy"]
-            for record in records
-            if record["method"] == name and not record["variant"] and record["dataset"] == "actionworld"
-            and protocol_name(record) == "closed-set, small"
-        ]  # fmt: skip
-        published = " / ".join(numbers.get(d, "-") for d in ("hmdb51", "ucf101"))
-        rows.append([f"`{name}`", line, published, mean_std(ours) if ours else "-"])
+            _figures(world, name, "", "accuracy", "closed-set", "zero-shot"),
+            _kinds(world, name, "", "pair", "closed-set", "zero-shot"),
+        ]
+        card = module.CARD
+        rows.append([
+            f"[`{name}`](src/actionprompt/methods/{name}.py)", card.paper, card.adds, published,
+            *(mean_std(x) if x else "-" for x in ours), card.verified,
+        ])  # fmt: skip
     return table(rows)
 
 
@@ -111,7 +120,7 @@ def fill(text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None 
     Raises:
         ValueError: a part of another name.
     """
-    world = [r for r in records if r["dataset"] == "actionworld" and r.get("size") == "small"]
+    world = _world(records)
     makers: dict[str, Callable[[], str]] = {
         "methods": lambda: method_table(records),
         "leaderboard": lambda: leaderboard(world, plot_folder),
@@ -124,6 +133,10 @@ def fill(text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None 
             raise ValueError(f"there is no generated part {part!r}; known are {', '.join(makers)}")
         text = replace_generated(text, part, makers[part]())
     return text
+
+
+def _world(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [record for record in records if record["dataset"] == "actionworld" and record.get("size") == "small"]
 
 
 ENTRIES = [("zeroshot", ""), ("zeroshot", "linear"), ("zeroshot", "transformer")]

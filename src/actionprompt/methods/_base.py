@@ -3,7 +3,7 @@
 A method file, top to bottom: docstring (paper, equations, source of every number, differences from the paper),
 `Config`, the blocks only it uses, `Model`, then the tables `VARIANTS` (ablation rows of the paper by name), `RECIPES`
 (its training settings by protocol: fields of `config.TrainConfig` and `config.DataConfig`), `ABLATIONS` (which rows of
-its paper stand together) and `PUBLISHED`.
+its paper stand together), `CARD` (its row in the README) and `PUBLISHED`.
 
 Letters: N videos (batch x views), T frames, S side in pixels, E width of the joint space, K classes.
 """
@@ -40,6 +40,18 @@ class Published:
     num_frames: int | None = None
     views: str = "1x1"
     """Clips x crops."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the README's table says of a method."""
+
+    paper: str
+    """Authors, venue, year."""
+    adds: str
+    """What it adds to CLIP, in a few words."""
+    verified: str
+    """What the tests hold it to, beside the contract that all methods share."""
 
 
 @dataclass(frozen=True)

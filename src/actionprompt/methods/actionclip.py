@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer, gather_batch, same_label_targets
-from actionprompt.methods._base import Ablation, Method, Published, groups
+from actionprompt.methods._base import Ablation, Card, Method, Published, groups
 
 # N or B clips, T frames, E joint width, K classes, P templates, C sentences
 
@@ -217,6 +217,12 @@ RECIPES = {
 
 _MINI, _K400, _PL = "mini_kinetics200", "kinetics400", "PromptLearner-CLIP, Table"
 ABLATIONS: list[Ablation] = []
+
+CARD = Card(
+    "Wang et al., arXiv 2021",
+    "both towers tuned, sentences about the class, a temporal head",
+    "loss and heads against plain loops; parameters counted",
+)
 
 PUBLISHED = [
     *(

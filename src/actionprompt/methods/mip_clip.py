@@ -64,7 +64,7 @@ from torch.utils.checkpoint import checkpoint
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames, quick_gelu
-from actionprompt.methods._base import Ablation, Method, Published, check_video
+from actionprompt.methods._base import Ablation, Card, Method, Published, check_video
 
 # Letters: N videos (B in the paper's symbols), T frames, D tower width, M motion tokens, E joint width, W text width,
 # H = 4E, K classes, n context tokens
@@ -351,6 +351,12 @@ ABLATIONS = [
         ("zero_shot_no_vmp", "zero_shot_no_cat", "zero_shot_no_sa", "zero_shot_no_dfr", "zero_shot"),
     ),
 ]
+
+CARD = Card(
+    "Gao et al., TMM 2025",
+    "motion prompts in every layer, templates without class names, a visual branch",
+    "equations against plain loops; token and parameter counts; gradients that must be zero; no public tables",
+)
 
 PUBLISHED: list[Published] = []
 """The abstract names HMDB-51, UCF-101, Jester and Kinetics-400, and no number; the paper's tables are not public."""

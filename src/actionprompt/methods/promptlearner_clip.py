@@ -49,7 +49,7 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP, TextFeatures
 from actionprompt.layers import TemporalTransformer, gather_batch, same_label_targets
-from actionprompt.methods._base import Ablation, Method, Published, groups
+from actionprompt.methods._base import Ablation, Card, Method, Published, groups
 
 # B clips, T frames, E joint (and hidden) width, D text width, C classes of a batch, L tokens, K all classes
 
@@ -393,6 +393,12 @@ ABLATIONS = [
              ("actionclip/unimodal", "actionclip/", "without_interaction", "words", "loss_0_1_1", ""), "Table 3"),
     Ablation("Which tower is tuned (Table 4)", ("frozen", "text_only", "vision_only", ""), "Table 4"),
 ]  # fmt: skip
+
+CARD = Card(
+    "Zheng et al., ACCV 2022",
+    "class-specific learned context, a text-guided graph over frames in training",
+    "Eq. 12-24 against plain loops; predictions untouched by the training-only part",
+)
 
 PUBLISHED = [
     *(

@@ -51,7 +51,7 @@ from torch.utils.checkpoint import checkpoint
 
 from actionprompt.backbone import CLIP, Layer
 from actionprompt.layers import Block
-from actionprompt.methods._base import Ablation, Method, Published
+from actionprompt.methods._base import Ablation, Card, Method, Published
 
 
 @dataclass(frozen=True)
@@ -382,6 +382,12 @@ ABLATIONS = [
         ("zeroshot/linear", "no_motion", "no_short", "no_long", "no_spatial", "no_map", "no_mcb", ""),
     ),
 ]
+
+CARD = Card(
+    "Wang et al., ACM MM 2023",
+    "prompts from motion, the two modalities exchange before the match; CLIP stays frozen",
+    "reconstruction: blocks against plain loops, zero at the start, 19.5 M parameters within 1 %",
+)
 
 PUBLISHED = [
     Published("kinetics400", "closed-set", 77.4, "the paper", top5=93.6, num_frames=8, views="4x3"),

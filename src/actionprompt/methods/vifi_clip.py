@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from actionprompt.backbone import CLIP
-from actionprompt.methods._base import Ablation, Method, Published
+from actionprompt.methods._base import Ablation, Card, Method, Published
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,12 @@ RECIPES = {
 }
 
 ABLATIONS: list[Ablation] = []
+
+CARD = Card(
+    "Rasheed et al., CVPR 2023",
+    "nothing: plain fine-tuning of both towers",
+    "towers against transformers at full size",
+)
 
 PUBLISHED = [
     *(

@@ -44,7 +44,7 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames
-from actionprompt.methods._base import Ablation, Method, Published, check_video
+from actionprompt.methods._base import Ablation, Card, Method, Published, check_video
 
 # Letters: N videos, T frames, D tower width, P prompts of a frame, E joint width, K classes, n context tokens
 
@@ -207,6 +207,12 @@ RECIPES = {
 """(code) has one script, for Kinetics-400: 30,000 steps, here 32 epochs. The others are our choice."""
 
 ABLATIONS: list[Ablation] = []
+
+CARD = Card(
+    "Wasim et al., CVPR 2023",
+    "three kinds of prompts in every layer, learned context",
+    "equations against plain loops; parameters counted",
+)
 
 PUBLISHED = [
     Published("kinetics400", "closed-set", 80.5, "Vita-CLIP, Kinetics-400 table", top5=95.9, num_frames=8),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer
-from actionprompt.methods._base import Ablation, Method, Published
+from actionprompt.methods._base import Ablation, Card, Method, Published
 
 VIDEO_TEMPLATES = (
     "a photo of {}.",
@@ -101,6 +101,12 @@ RECIPES = {"few-shot": {"lr": 1e-3, "weight_decay": 0.01, "epochs": 50, "batch_s
 """Ours: the papers train other parts."""
 
 ABLATIONS: list[Ablation] = []
+
+CARD = Card(
+    "Radford et al., ICML 2021",
+    "nothing, or a linear or temporal head on frozen frames",
+    "towers against transformers at full size; heads start at zero-shot",
+)
 
 PUBLISHED = [
     Published("ucf101", "zero-shot", 73.8, "TC-CLIP (Kim et al., ECCV 2024), as `frozen CLIP`"),
