@@ -96,7 +96,7 @@ def method_table(records: Sequence[dict[str, Any]]) -> str:
             for item in module.PUBLISHED
             if item.protocol == "few-shot K=4" and not item.variant
         }
-        first = next((item for item in module.PUBLISHED if item.protocol == "closed-set"), None)
+        first = next((item for item in module.PUBLISHED if item.protocol == "closed-set" and not item.variant), None)
         published = f"{first.dataset} closed-set {first.top1:.1f}" if first else "none public"
         if numbers:
             published = "4 shots " + " / ".join(numbers.get(d, "-") for d in ("hmdb51", "ucf101"))
