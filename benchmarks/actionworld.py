@@ -7,7 +7,7 @@ with frozen features train from the cache, in one or two minutes per record. Met
 about 45 ms of one core per clip and step in bf16, three minutes per record of five epochs. Few epochs at high rates,
 and crops that leave the figure in the picture: the papers' recipes, made for thirty epochs and more of full-size
 towers, would not get there in that time. Stop it at any time and start it again: it goes on where it stopped, also
-inside a training. Two of these at once, with different `--only`, use two cores best.
+inside a training. The first seed of every line comes first. Two of these at once, with different `--only`, use two cores best.
 """
 
 import argparse
@@ -58,17 +58,17 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[""], help="lines that start with one of these")
     parser.add_argument("--out", type=Path, default=Path("results"))
     args = parser.parse_args()
+    lines = [line.split(" --seeds ") for line in QUEUE if line.startswith(tuple(args.only))]
+    runs = [(int(seed), command) for command, seeds in lines for seed in seeds.split()]
     failed = []
-    for line in (line for line in QUEUE if line.startswith(tuple(args.only))):
-        command, seeds = line.split(" --seeds ")
-        for seed in seeds.split():
-            began = time.time()
-            call = [sys.executable, "-m", "actionprompt", "run", *command.split(), "--seeds", seed]
-            done = subprocess.run([*call, "--out", str(args.out), "--skip-existing"], check=False)
-            outcome = "ok" if done.returncode == 0 else "FAILED"
-            print(f"{outcome} {time.time() - began:.0f} s: {command} seed {seed}", flush=True)
-            if done.returncode:
-                failed.append(line)
+    for seed, command in sorted(runs, key=lambda run: run[0]):
+        began = time.time()
+        call = [sys.executable, "-m", "actionprompt", "run", *command.split(), "--seeds", str(seed)]
+        done = subprocess.run([*call, "--out", str(args.out), "--skip-existing"], check=False)
+        outcome = "ok" if done.returncode == 0 else "FAILED"
+        print(f"{outcome} {time.time() - began:.0f} s: {command} seed {seed}", flush=True)
+        if done.returncode:
+            failed.append(command)
     return 1 if failed else 0
 
 
