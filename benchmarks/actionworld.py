@@ -7,7 +7,8 @@ with frozen features train from the cache, in one or two minutes per record. Met
 about 45 ms of one core per clip and step in bf16, three minutes per record of five epochs. Few epochs at high rates,
 and crops that leave the figure in the picture: the papers' recipes, made for thirty epochs and more of full-size
 towers, would not get there in that time. Stop it at any time and start it again: it goes on where it stopped, also
-inside a training. The first seed of every line comes first. Two of these at once, with different `--only`, use two cores best.
+inside a training. The first seed of every line comes first. Two of these at once, with different `--only`, use two
+cores best.
 """
 
 import argparse
