@@ -252,7 +252,14 @@ def _ablation(
     published = list(dict.fromkeys(dataset for _, _, dataset in printed))
     found = {column: [_call(get, m, v) for m, v in rows] for column, get in ours.items()}
     used = [column for column, values in found.items() if any(values)]
-    lines = [["row", *used, "seeds", *(f"published, {dataset}" for dataset in published)]]
+    lines = [
+        [
+            "row",
+            *(column.replace("_", " ") for column in used),
+            "seeds",
+            *(f"published, {dataset}" for dataset in published),
+        ]
+    ]
     for index, (m, v) in enumerate(rows):
         numbers = [mean_std(found[column][index]) if found[column][index] else "-" for column in used]
         seeds = str(max((len(found[column][index]) for column in used), default=0))

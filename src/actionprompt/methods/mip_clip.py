@@ -344,11 +344,12 @@ classes take an open variant, such as `zero_shot`. Jester: a mirrored gesture is
 
 ABLATIONS = [
     Ablation(
-        "Each part removed, supervised form", ("vita_clip/", "no_vmp", "no_branch", "no_cat", "no_sa", "no_dfr", "")
+        "Each part removed, supervised form",
+        ("vita_clip/", "no_vmp", "no_branch", "no_cat", "no_sa", "no_dfr", "zero_shot", ""),
     ),
     Ablation(
         "Each part removed, zero-shot form",
-        ("zero_shot_no_vmp", "zero_shot_no_cat", "zero_shot_no_sa", "zero_shot_no_dfr", "zero_shot"),
+        ("vita_clip/", "zero_shot_no_vmp", "zero_shot_no_cat", "zero_shot_no_sa", "zero_shot_no_dfr", "zero_shot"),
     ),
 ]
 

@@ -1,0 +1,83 @@
+"""From records to pages: the right numbers in the right places, and nothing where there is no record."""
+
+import re
+
+import pytest
+
+from actionprompt import results
+
+
+def record(method, variant="", seed=0, protocol="closed-set", shots=None, pair=50.0, **figures):
+    test = {"by_kind": {kind: {"percent": pair} for kind in ("still", "cyclic", "reversible", "pair")}}
+    return {
+        "dataset": "actionworld", "size": "small", "method": method, "variant": variant, "seed": seed,
+        "plan": {"protocol": protocol, "shots": shots}, "figures": figures, "trained_parameters": 1234567,
+        "metrics": {"split1": {"test": test, "scene_bias": {"by_kind": {"pair": {"percent": 1.0}}}}},
+    }  # fmt: skip
+
+
+RECORDS = [
+    record("zeroshot", protocol="zero-shot", accuracy=48.0, scene_bias=47.0),
+    record("zeroshot", "linear", accuracy=54.0, scene_bias=38.0),
+    *(record("seeing_in_flowing", seed=s, accuracy=60.0 + s, scene_bias=50.0, pair=70.0 + s) for s in range(3)),
+    record("seeing_in_flowing", "no_motion", accuracy=52.0, scene_bias=38.0),
+    *(record("seeing_in_flowing", protocol="few-shot", shots=k, accuracy=30.0 + k, pair=60.0) for k in (2, 4)),
+    record("dual_semantic_tpr", "baseline", protocol="few-shot", shots=16, accuracy=40.0),
+    record("dual_semantic_tpr", protocol="few-shot", shots=16, accuracy=45.0),
+    record("mip_clip", "zero_shot", protocol="base-to-novel", shots=16, base=70.0, novel=40.0, harmonic_mean=50.9),
+    record("mip_clip", "zero_shot_no_vmp", protocol="base-to-novel", shots=16, base=60.0, novel=44.0, harmonic_mean=50),
+]
+
+
+def rows(page: str, start: str) -> list[list[str]]:
+    return [re.split(r" *\| *", line.strip("| ")) for line in page.splitlines() if line.startswith(f"| {start}")]
+
+
+def page(*parts: str) -> str:
+    return "\n".join(f"<!-- generated: {part} -->\nold\n<!-- end -->\nwritten by hand" for part in parts)
+
+
+def test_the_leaderboard_has_every_entry_with_mean_and_deviation_of_its_own_protocol(tmp_path):
+    text = results.fill(page("leaderboard"), RECORDS, tmp_path)
+    assert "old" not in text
+    assert "written by hand" in text
+    (flow,) = rows(text, "`seeing_in_flowing`")
+    assert flow[:5] == ["`seeing_in_flowing`", "1,234,567", "61.0 ± 1.0", "50.0 ± 0.0", "71.0 ± 1.0"]
+    assert flow[5:9] == ["32.0", "34.0", "-", "-"]
+    (zero,) = rows(text, "`zeroshot`")
+    assert zero[2:5] == ["48.0", "47.0", "50.0"]
+    (vita,) = rows(text, "`vita_clip`")
+    assert set(vita[1:]) == {"-"}
+    assert (tmp_path / "leaderboard.png").stat().st_size > 5000
+
+
+def test_an_ablation_shows_the_rows_that_ran_beside_what_the_paper_prints(tmp_path):
+    text = results.fill(
+        page(*(f"ablations {m}" for m in ("seeing_in_flowing", "dual_semantic_tpr"))), RECORDS, tmp_path
+    )
+    assert [row[0] for row in rows(text, "`seeing_in_flowing")] == [
+        "`seeing_in_flowing no_motion`", "`seeing_in_flowing`",
+    ]  # fmt: skip
+    (row,) = rows(text, "`dual_semantic_tpr baseline`")
+    assert row == ["`dual_semantic_tpr baseline`", "40.0", "50.0", "1", "60.3", "80.2"]
+    pictures = re.findall(r"\]\(plots/([^)]+)\)", text)
+    assert {path.name for path in tmp_path.iterdir()} == set(pictures)
+    assert len(pictures) == 2
+
+
+def test_base_to_novel_has_columns_of_its_own(tmp_path):
+    text = results.fill(page("ablations mip_clip"), RECORDS, tmp_path)
+    assert "| row | base | novel | harmonic mean | seeds |" in text
+    assert rows(text, "`mip_clip zero_shot`") == [["`mip_clip zero_shot`", "70.0", "40.0", "50.9", "1"]]
+
+
+def test_pictures_are_drawn_only_where_a_folder_is_given_and_the_text_is_the_same(tmp_path):
+    parts = page("leaderboard", "kinds", "few-shot", "ablations seeing_in_flowing", "ablations vifi_clip")
+    assert results.fill(parts, RECORDS) == results.fill(parts, RECORDS, tmp_path)
+    assert results.fill(results.fill(parts, RECORDS), RECORDS) == results.fill(parts, RECORDS)
+    assert "No records yet." in results.fill(page("ablations vifi_clip"), RECORDS)
+
+
+def test_a_part_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="there is no generated part 'leaderbord'; known are methods, leaderboard"):
+        results.fill(page("leaderbord"), RECORDS)
