@@ -431,6 +431,7 @@ def class_names(num_classes: int) -> tuple[Sequence[str], Sequence[str]]:
     labels = read_labels("hmdb51" if num_classes <= 51 else "kinetics400")
     if num_classes > len(labels.english):
         raise ValueError(f"expected at most {len(labels.english)} classes, got {num_classes}")
+    assert labels.chinese is not None
     return labels.english[:num_classes], labels.chinese[:num_classes]
 
 
