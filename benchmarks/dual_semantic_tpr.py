@@ -15,86 +15,24 @@ turn, so that a busy machine slows both sides alike. Random weights: speed does 
 """
 
 import argparse
-import statistics
 import time
-import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from actionprompt import methods, records
 from actionprompt.backbone import load_clip
+from actionprompt.bench import LiveTensors, against, multiply_adds, turns
 from actionprompt.datasets._base import read_labels
 from actionprompt.methods.dual_semantic_tpr import VARIANTS, join
 
 PUBLISHED_MB, PUBLISHED_BATCH = 6601, 32
 """Table 6, T = 8: training memory on HMDB-51."""
 NUM_FRAMES = 8
-
-
-def turns(candidates: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Processor seconds of every candidate, by turn, after one turn to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for turn in range(repeats + 1):
-        for name, run in candidates.items():
-            began = time.process_time()
-            run()
-            if turn:
-                seconds[name].append(time.process_time() - began)
-    return seconds
-
-
-def against(seconds: dict[str, list[float]], reference: str) -> dict[str, dict[str, Any]]:
-    return {
-        name: {
-            "seconds": round(statistics.median(taken), 4),
-            "ratio": round(statistics.median(a / b for a, b in zip(taken, seconds[reference])), 3),
-            "ratios": [round(a / b, 3) for a, b in zip(taken, seconds[reference])],
-        }
-        for name, taken in seconds.items()
-    }
-
-
-def multiply_adds(run: Callable[[], Any]) -> int:
-    """Of matrix products and convolutions alone, as papers count."""
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops() // 2
-
-
-class LiveTensors(TorchDispatchMode):
-    """Bytes of tensors that operations made and that are alive at once; `weights` do not count."""
-
-    def __init__(self, weights: Iterable[Tensor]) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._known: dict[int, Any] = {x.untyped_storage()._cdata: None for x in weights}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for x in tree_leaves(out):
-            if isinstance(x, Tensor) and x.untyped_storage()._cdata not in self._known:
-                self._see(x.untyped_storage())
-        return out
-
-    def _see(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-
-        def gone(_: Any) -> None:
-            self.now -= size
-            del self._known[key]
-
-        self._known[key] = weakref.ref(storage, gone)
-        self.now += size
-        self.peak = max(self.peak, self.now)
 
 
 def peak_mib(run: Callable[[], Any], method: torch.nn.Module) -> float:
@@ -168,7 +106,7 @@ def measure(repeats: int) -> dict[str, Any]:
     constant = (sum(p.numel() for p in method.parameters()) + 2 * trained) * 4 / 2**20
 
     for m in (method, plain):
-        m.eval().requires_grad_(False)  # the counter stumbles over views of trained tensors
+        m.eval().requires_grad_(False)
     features = method.encode(video)
     method.text, method.text_zh = torch.randn(2, 400, clip.embed_dim).unbind()
     method.words, method.word_share = torch.randn(400, 8, clip.embed_dim), torch.full((400, 8), 1 / 8)

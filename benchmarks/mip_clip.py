@@ -13,49 +13,22 @@
 """
 
 import argparse
-import statistics
 import time
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from actionprompt import methods, records
 from actionprompt.backbone import load_clip
+from actionprompt.bench import LiveTensors, against, multiply_adds, turns
 from actionprompt.layers import quick_gelu
 from actionprompt.methods import mip_clip
 from actionprompt.methods.mip_clip import Reconstruction
 
 NUM_CLASSES, NUM_FRAMES, BATCH, WIDTH = 400, 8, 256, 512
-
-
-class Watch(TorchDispatchMode):
-    """Bytes of the storages alive that were made while watching, now and at most."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive: dict[int, int] = {}
-        self.now = self.peak = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self.alive:
-                storage = tensor.untyped_storage()
-                self.alive[storage._cdata] = storage.nbytes()
-                self.now += storage.nbytes()
-                self.peak = max(self.peak, self.now)
-                weakref.finalize(storage, self.drop, storage._cdata)
-        return result
-
-    def drop(self, key: int) -> None:
-        self.now -= self.alive.pop(key)
 
 
 def as_it_stands(r: Reconstruction, v: torch.Tensor, t: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
@@ -69,16 +42,13 @@ def peak_mb(form: Callable[..., torch.Tensor], batch: int, device: str = "meta")
         v, t, s = torch.randn(batch, WIDTH), torch.randn(NUM_CLASSES, WIDTH), torch.randn(batch, NUM_CLASSES)
         r = Reconstruction(WIDTH)
     inputs = [v.requires_grad_(), t.requires_grad_(), *r.parameters()]
-    with torch.enable_grad(), Watch() as watch:
+    with torch.enable_grad(), LiveTensors() as watch:
         torch.autograd.grad(form(r, v, t, s).sum(), inputs)
     return round(watch.peak / 1e6)
 
 
-def multiply_adds(run: Callable[[], Any]) -> float:
-    """In thousands of millions."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return round(counter.get_total_flops() / 2e9, 2)
+def thousand_millions(run: Callable[[], Any]) -> float:
+    return round(multiply_adds(run) / 1e9, 2)
 
 
 @torch.no_grad()
@@ -106,34 +76,29 @@ def main() -> None:
             **{name: lambda model=model: model.encode(video) for name, model in models.items()},
         }
 
-    seconds: dict[str, list[float]] = {name: [] for name in candidates()}
-    for turn in range(options.repeats + 1):
-        for name, run in candidates().items():
-            began = time.process_time()
-            run()
-            if turn:
-                seconds[name].append(time.process_time() - began)
-    ratios = {
-        name: round(statistics.median(a / b for a, b in zip(seconds[name], seconds["tower"], strict=True)), 3)
-        for name in models
-    }
+    seconds = turns(candidates(), options.repeats)
+    ratios = {name: entry["ratio"] for name, entry in against(seconds, "tower").items() if name != "tower"}
 
     # from here on shapes alone
     video, reconstruction = video.to("meta"), models["mip_clip"].to("meta").reconstruction
     models["vita_clip"].to("meta")
-    counts = {name: multiply_adds(run) for name, run in candidates().items()}
+    counts = {name: thousand_millions(run) for name, run in candidates().items()}
     with torch.device("meta"):
         v, t, s = torch.randn(BATCH, WIDTH), torch.randn(NUM_CLASSES, WIDTH), torch.randn(BATCH, NUM_CLASSES)
     for length in (11, 77):
         tokens = torch.zeros(NUM_CLASSES, length, clip.text.width, device="meta", requires_grad=True)
         eot = torch.full((NUM_CLASSES,), length - 1)
-        counts[f"text, {length} tokens"] = multiply_adds(lambda tokens=tokens, eot=eot: clip.text.encode(tokens, eot))
-        with torch.enable_grad(), Watch() as watch:
+        counts[f"text, {length} tokens"] = thousand_millions(
+            lambda tokens=tokens, eot=eot: clip.text.encode(tokens, eot)
+        )
+        with torch.enable_grad(), LiveTensors() as watch:
             kept = clip.text.encode(tokens, eot)
         memory[f"text kept for backward, {length} tokens, mb"] = round(watch.now / 1e6)
         del kept
-    counts[f"reconstruction, batch {BATCH}"] = multiply_adds(lambda: reconstruction(v, t, s))
-    counts[f"reconstruction as it stands, batch {BATCH}"] = multiply_adds(lambda: as_it_stands(reconstruction, v, t, s))
+    counts[f"reconstruction, batch {BATCH}"] = thousand_millions(lambda: reconstruction(v, t, s))
+    counts[f"reconstruction as it stands, batch {BATCH}"] = thousand_millions(
+        lambda: as_it_stands(reconstruction, v, t, s)
+    )
     print(memory, counts, ratios, seconds, sep="\n")
     if options.out:
         record = {

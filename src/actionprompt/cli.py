@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -463,6 +464,57 @@ def show_results(args: Sequence[str]) -> int:
     return 1 if options.check and stale else 0
 
 
+# bench ---------------------------------------------------------------------------------------------------------------
+
+
+def bench(args: Sequence[str]) -> int:
+    """Measure what methods cost beside the bare tower and published models: actionprompt bench [--methods M ...]"""
+    from actionprompt import bench
+    from actionprompt.records import write
+
+    @dataclass(frozen=True)
+    class Bench:
+        out: Path = Path("results/bench.json")
+        """The record; the plot is written beside it as .png."""
+        backbones: tuple[str, ...] = ("random:ViT-B/32", "random:ViT-B/16")
+        methods: tuple[str, ...] | None = None
+        """NAME or NAME:VARIANT; all methods by default."""
+        peers: bool = True
+        """X-CLIP, VideoMAE, ViViT and TimeSformer of transformers, with the tower of their patch size."""
+        num_frames: int = 8
+        """Of the tower and the methods; a peer takes what it was published with."""
+        batch_size: int = 1
+        """Clips at once."""
+        num_classes: int = 51
+        repeats: int = 5
+        """Turns; each figure is their median."""
+        device: Literal["cpu", "cuda"] = "cpu"
+        threads: int = 1
+
+    options: Bench = tyro.cli(Bench, args=list(args), prog="actionprompt bench")
+    with _bar("measuring") as progress:
+        record = bench.measure(
+            options.backbones, options.methods, peers=options.peers, num_frames=options.num_frames,
+            batch_size=options.batch_size, num_classes=options.num_classes, repeats=options.repeats,
+            device=options.device, threads=options.threads, progress=progress,
+        )  # fmt: skip
+    write(options.out, record)
+    bench.plot(record, options.out.with_suffix(".png"))
+    head, *rows = bench.table(record)
+    for backbone in options.backbones:
+        table = Table(*head[1:], title=f"{backbone}   ÷: ratio to the bare tower in the same run", box=box.SIMPLE)
+        for row in rows:
+            if row[0] == backbone:
+                table.add_row(*map(escape, row[1:]))
+        out.print(table)
+    for line in bench.memory_lines(record):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+    if options.device == "cuda" and record["peak_flops"] is None:
+        err.print("[yellow]note:[/] the peak of this GPU is not in the table: no share of it is stated")
+    out.print(f"{options.out}, {options.out.with_suffix('.png')}", soft_wrap=True)
+    return 1 if any("error" in row for row in record["rows"]) else 0
+
+
 # data ----------------------------------------------------------------------------------------------------------------
 
 
@@ -725,6 +777,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "predict": predict,
     "run": run,
     "results": show_results,
+    "bench": bench,
     "data": data_set,
     "check": check,
     "fuse": fuse,
