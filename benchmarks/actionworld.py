@@ -36,7 +36,7 @@ QUEUE = [
     # Seeing in Flowing: each block removed; few-shot; classes never trained on
     f"seeing_in_flowing {CLOSED} {FLOW} --train.epochs 12 {THREE}",
     *(f"seeing_in_flowing --variant {v} {CLOSED} {FLOW} --train.epochs 12 {THREE}"
-      for v in ("no_motion", "no_mcb", "no_map", "no_short", "no_long", "no_spatial")),
+      for v in ("no_motion", "no_mcb", "no_map", "no_short", "no_long", "no_spatial", "late")),
     f"seeing_in_flowing --protocol base-to-novel --shots 16 {SMALL} {FLOW} --train.epochs 24 {THREE}",
     *(f"{method} --protocol few-shot --shots {k} {SMALL} {options} {THREE}"
       for k, epochs in FLOW_EPOCHS.items()

@@ -381,6 +381,7 @@ ABLATIONS = [
         "Each block removed",
         ("zeroshot/linear", "no_motion", "no_short", "no_long", "no_spatial", "no_map", "no_mcb", ""),
     ),
+    Ablation("How the prompts reach the text", ("no_map", "late", "")),
 ]
 
 CARD = Card(
