@@ -1,5 +1,6 @@
 """MIP-CLIP: equations against loops and against X-CLIP's full layer, what is detached from what, counts, Jester."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from actionprompt import methods, transforms
+from actionprompt import cli, methods, transforms
 from actionprompt.backbone import load_clip
 from actionprompt.config import DataConfig, update
 from actionprompt.datasets import jester
@@ -447,3 +449,31 @@ def test_the_recipe_for_jester_mirrors_no_clip(recipe, mirrored):
     )  # fmt: skip
     moved = (out[..., :16].std((1, 2, 3, 4)) < out[..., 16:].std((1, 2, 3, 4))).sum().item()
     assert abs(moved - mirrored) <= (12 if mirrored else 0)
+
+
+def test_jester_from_its_lists_to_a_record(tmp_path, monkeypatch, capsys):
+    """Frame folders and lists as published, all 27 gestures; what would mirror the clips is refused first."""
+    labels, rng = read_labels("jester"), np.random.default_rng(0)
+    for part, file in (("train", "train"), ("test", "validation")):
+        monkeypatch.setitem(jester.INFO.counts, (1, part), 27)
+        numbers = range(1, 28) if part == "train" else range(101, 128)
+        lines = [f"{number};{name}\n" for number, name in zip(numbers, labels.source)]
+        (tmp_path / f"jester-v1-{file}.csv").write_text("".join(lines))
+        for number in numbers:
+            folder = tmp_path / "20bn-jester-v1" / str(number)
+            folder.mkdir(parents=True)
+            for frame in range(1, 10):
+                picture = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+                picture.save(folder / f"{frame:05}.jpg")
+    out = tmp_path / "out"
+    command = (
+        f"run mip_clip --clips.dataset jester --clips.root {tmp_path} --backbone random:nano --out {out} "
+        "--train.epochs 1 --train.batch-size 9 --train.num-workers 0 --data.augment.rand-augment None"
+    )
+    assert cli.main(command.split()) == 2
+    assert "left and right are classes of their own: expected augment.flip 0, got 0.5" in capsys.readouterr().err
+    assert cli.main([*command.split()[:2], "--recipe", "jester", *command.split()[2:]]) == 0
+    record = json.loads((out / "jester-closed-set-mip_clip-s0.json").read_text())
+    assert record["metrics"]["split1"]["test"]["num_clips"] == 27
+    assert record["plan"]["parts"]["split1"]["train"]["classes"] == 27
+    assert record["data"]["augment"]["flip"] == 0.0

@@ -91,7 +91,7 @@ def fit(
         FloatingPointError: the loss is not finite; the message lists the clips of the batch.
     """
     folder = Path(folder)
-    _check(method, clips, config, data_config)
+    _check(method, clips, config, data_config, from_pixels=not (cache and method.frozen_features))
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision, cpu=cpu, log_with="tensorboard", project_dir=folder / "tensorboard",
         step_scheduler_with_optimizer=False,
@@ -279,7 +279,7 @@ def _split(batch: list[data.Position], parts: int) -> list[list[data.Position]]:
     return [batch[start : start + size] for start in range(0, len(batch), size)]
 
 
-def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig) -> None:
+def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig, *, from_pixels: bool) -> None:
     if not any(parameter.requires_grad for parameter in method.parameters()):
         name = type(method).__module__.rsplit(".", 1)[-1]
         raise ValueError(f"{name} has nothing to train with these options; evaluate it, or choose a trained variant")
@@ -287,6 +287,11 @@ def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: Da
         raise ValueError(f"{clips.name} and the method do not have the same class names")
     if not clips.clips:
         raise ValueError(f"{clips.name}: expected clips to train on, got none")
+    if from_pixels and not clips.flip and data_config.augment.flip > 0:
+        raise ValueError(
+            f"{clips.name}: left and right are classes of their own: expected augment.flip 0, got "
+            f"{data_config.augment.flip}; add --data.augment.flip 0"
+        )
     if config.mixup > 0 and method.frozen_features:
         raise ValueError("mixup mixes pixels: expected mixup=0 with cached features (or cache=False)")
 

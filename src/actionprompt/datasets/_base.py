@@ -39,6 +39,8 @@ class ClipList:
     """Keys of clips that the list names and that are not there; only by leave (`max_missing`). To be shown, too."""
     layout: str = ""
     """Where the clips lie under the root: the one of `Info.layouts` that fits."""
+    flip: bool = True
+    """`Info.flip`: False where a mirrored clip would be one of another class, so that training refuses to mirror."""
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

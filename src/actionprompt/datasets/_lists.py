@@ -135,6 +135,7 @@ def clip_list(
         class_names=labels.english,
         class_names_zh=labels.chinese,
         source_names=labels.source,
+        flip=info.flip,
     )
     if max_missing is None:
         return build(clips=tuple(Clip(row.key, root / row.key, row.label) for row in rows))
