@@ -1,4 +1,4 @@
-"""Real video, small: two data sets nobody tuned for, methods on the tiny CLIP, and beside them what needs no CLIP at all.
+"""Real video, small: two data sets nobody tuned for, methods on the tiny CLIP, and beside them what needs no CLIP.
 
     ACTIONPROMPT_REAL_DATA=DIR python benchmarks/real_data.py [--only ut_interaction] [--seeds 0 1 2] [--out results]
 
@@ -7,13 +7,16 @@
   scenes). Not one of our data sets: its folders, manifest and folds are read here.
 
 Both letterboxed. This shows the pipeline on real files and how weak a CLIP of generated stills is there; it ranks no
-methods: a fold of `ut_interaction` tests 5 to 7 clips. The untrained tower is tested on the same folds, so that all rows
-stand in one table. Only methods with frozen features: the others pay for the tower in each step, hours for these folds.
+methods: a fold of `ut_interaction` tests 5 to 7 clips. The untrained tower is tested on the same folds, so that all
+rows stand in one table. Only methods with frozen features: the others pay for the tower in every step of every fold,
+minutes where these take seconds.
 
-The trivial baselines see no picture, or only how much changes from one to the next; a multinomial logistic regression
-on their few numbers, same folds. Letterboxing does not hide a crop's shape, its bars show `aspect`: a method says
-something about action only where it is better than that row. Records that are there are passed by, folds that are
-trained are not trained again: stop it and start it again at any time. The decoded folder's place is in no record.
+The trivial baselines see no picture, or only how much changes from one to the next; a logistic regression on their few
+numbers, same folds. Letterboxing does not hide a crop's shape: its bars show `aspect`. A method says something about
+actions only where it is better than these rows.
+
+Records that are there are passed by, folds that are trained are not trained again: stop it and start it again at any
+time. The folder of the clips is named by the environment alone, so that no record holds its place.
 """
 
 import argparse
@@ -31,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actionprompt import datasets, experiment, methods, protocols, records, video
+from actionprompt import datasets, experiment, methods, protocols, records, results, video
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.datasets._base import Clip, ClipList
 from actionprompt.protocols import Plan
@@ -90,7 +93,9 @@ def folds(clips: ClipList, scene: dict[str, str], num_folds: int = NUM_FOLDS) ->
     counts: dict[str, list[int]] = {}
     for clip in clips.clips:
         if not scene.get(clip.key, "").startswith("scene "):
-            raise ValueError(f"{clip.key}: expected its scene in MANIFEST.csv (`scene 43`), got {scene.get(clip.key)!r}")
+            raise ValueError(
+                f"{clip.key}: expected its scene in MANIFEST.csv (`scene 43`), got {scene.get(clip.key)!r}"
+            )
         counts.setdefault(scene[clip.key], [0] * len(clips.class_names))[clip.label] += 1
     filled = [[0] * len(clips.class_names) for _ in range(num_folds)]
     fold_of: dict[str, int] = {}
@@ -128,6 +133,11 @@ def crop_shape(clip: Clip) -> list[float]:
     return [float(np.log(info.width_px)), float(np.log(info.height_px))]
 
 
+def shape_and_length(clip: Clip) -> list[float]:
+    """Log width, log height and log number of frames of the file."""
+    return [*crop_shape(clip), float(np.log(video.count_frames(clip.path)))]
+
+
 def aspect(clip: Clip) -> list[float]:
     """Log of width / height: what the bars of a letterboxed clip still show."""
     width, height = crop_shape(clip)
@@ -144,7 +154,7 @@ def frame_difference(clip: Clip) -> list[float]:
     return [float(np.log(mean)), float(np.log(change.std() / mean + 1e-3))]
 
 
-BASELINES = (majority_class, crop_shape, aspect, frame_difference)
+BASELINES = (majority_class, crop_shape, shape_and_length, aspect, frame_difference)
 NUM_FRAMES = {"frame_difference": "all"}
 
 
@@ -198,7 +208,7 @@ def run_baseline(plan: Plan, dataset: str, baseline: Callable[[Clip], list[float
     return {
         **records.provenance(seed=0, started=started),
         "dataset": dataset,
-        "method": "baseline",
+        "method": results.BASELINE,
         "variant": name,
         "config": {"numbers": " ".join((baseline.__doc__ or "").split()), "classifier": "logistic regression"},
         "backbone": {"name": "none", "sha256": None},
@@ -224,7 +234,9 @@ def main() -> int:
     for dataset in (name for name in DATASETS if name.startswith(args.only)):
         plan = DATASETS[dataset](Path(root))
         queue: dict[str, Callable[[], dict[str, Any]]] = {
-            f"{dataset}-closed-set-baseline-{baseline.__name__}-s0": partial(run_baseline, plan, dataset, baseline)
+            f"{dataset}-closed-set-{results.BASELINE}-{baseline.__name__}-s0": partial(
+                run_baseline, plan, dataset, baseline
+            )
             for baseline in BASELINES
         }
         for seed in args.seeds:
