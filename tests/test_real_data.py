@@ -1,4 +1,4 @@
-"""The benchmark on real video: folds that share no scene, trivial baselines that know what they should and no more."""
+"""The benchmark on real video: folds that share no place, trivial baselines that know what they should and no more."""
 
 import importlib.util
 import json
@@ -37,12 +37,12 @@ def all_tested_once(plan: protocols.Plan, num_clips: int) -> None:
         assert len(part.train.clips) + len(part.tests["test"].clips) == num_clips
 
 
-def test_scenes_stay_whole_and_every_fold_has_its_share(bench):
+def test_places_stay_whole_and_every_fold_has_its_share(bench):
     rng = np.random.default_rng(0)
     clips = listed(rng.integers(2, size=60).tolist())
-    scene = {clip.key: f"scene {rng.integers(30)}" for clip in clips.clips}
-    fold = bench.folds(clips, scene, 4)
-    assert len({(scene[key], number) for key, number in fold.items()}) == len(set(scene.values()))
+    place = {clip.key: int(rng.integers(30)) for clip in clips.clips}
+    fold = bench.folds(clips, place, 4)
+    assert len({(place[key], number) for key, number in fold.items()}) == len(set(place.values()))
     for label in (0, 1):
         share = Counter(fold[clip.key] for clip in clips.clips if clip.label == label)
         assert set(share) == {1, 2, 3, 4}
@@ -50,20 +50,25 @@ def test_scenes_stay_whole_and_every_fold_has_its_share(bench):
     all_tested_once(protocols.closed_set(partial(bench.leave_fold_out, clips, fold), splits=(1, 2, 3, 4)), 60)
 
 
-@pytest.mark.parametrize("note", ["", "seen by nobody"])
-def test_a_clip_without_a_scene_is_refused(bench, note):
-    with pytest.raises(ValueError, match=r"1\.mp4: expected its scene in MANIFEST\.csv"):
-        bench.folds(listed([0, 1]), {"0.mp4": "scene 3", "1.mp4": note})
+def test_scenes_of_one_place_are_one_and_a_clip_without_a_scene_is_refused(bench, tmp_path):
+    folder = tmp_path / "videos" / "surveillance_fight"
+    manifest = tmp_path / "MANIFEST.csv"
+    rows = ["file,note", "videos/other.mp4,web", *(f"videos/surveillance_fight/{n}.mp4,scene {n}" for n in (6, 9, 11))]
+    manifest.write_text("\n".join(rows))
+    assert bench.places(tmp_path, folder) == {"6.mp4": 6, "9.mp4": 6, "11.mp4": 11}
+    manifest.write_text("\n".join([*rows, "videos/surveillance_fight/12.mp4,seen by nobody"]))
+    with pytest.raises(ValueError, match=r"expected a note such as `scene 43` for 12\.mp4, got 'seen by nobody'"):
+        bench.places(tmp_path, folder)
 
 
 def test_real_folds(bench, real_data):
     all_tested_once(bench.ut_interaction(real_data), 60)
     plan = bench.surveillance_fight(real_data)
     all_tested_once(plan, 87)
-    scene = bench.scenes(real_data, real_data / "videos" / "surveillance_fight")
-    assert len(set(scene.values())) == 65
+    place = bench.places(real_data, real_data / "videos" / "surveillance_fight")
+    assert len(set(place.values())) == 42
     for part in plan.parts:
-        trained, tested = ({scene[clip.key] for clip in c.clips} for c in (part.train, part.tests["test"]))
+        trained, tested = ({place[clip.key] for clip in c.clips} for c in (part.train, part.tests["test"]))
         assert not trained & tested
         labels = Counter(clip.label for clip in part.tests["test"].clips)
         assert min(labels.values()) >= 8
