@@ -18,6 +18,9 @@ from actionprompt import methods, plots
 from actionprompt.methods._base import Ablation, Published
 
 REQUIRED = ("command", "commit", "seed", "date", "hardware", "versions", "hours", "backbone", "plan", "figures", "data")
+BASELINE = "baseline"
+"""The method of a record made without any CLIP (`benchmarks/real_data.py`): all it needs of the others but a hash of
+weights, and a row beside theirs."""
 
 
 def collect(folder: str | Path) -> list[dict[str, Any]]:
@@ -35,7 +38,7 @@ def collect(folder: str | Path) -> list[dict[str, Any]]:
         lists = [test for part in record.get("plan", {}).get("parts", {}).values() for test in part["tests"].values()]
         if not lists or any(not test.get("sha256") or not test.get("classes_sha256") for test in lists):
             lacking.append("hashes of the test lists")
-        if not record.get("backbone", {}).get("sha256"):
+        if not record.get("backbone", {}).get("sha256") and record.get("method") != BASELINE:
             lacking.append("hash of the backbone")
         if lacking:
             raise ValueError(f"{path}: a record needs {', '.join(lacking)}; run it again with `actionprompt run`")
