@@ -8,7 +8,12 @@
   EOT), `eot_cut` (the same numbers, what sentences have in common computed once) and `late`. Each measurement is a
   process of its own on one thread, in processor time; its memory is the growth of the resident set's peak (Linux).
 - Agreement of the logits of `late` with those of `eot_cut` on the same weights. At ViT-B/16 size the weights are random
-  and the frames a random walk; what training makes of it shows on data alone.
+  and the frames a random walk; what training makes of it shows on data alone:
+
+    python benchmarks/seeing_in_flowing.py --trained MODEL [MODEL ...] --out results/seeing_in_flowing_late.json
+
+  asks models trained with full prompts on ActionWorld `small` (folders that `actionprompt run` left) for their test
+  clips, once as they are and once with late injection, and says how often each is right.
 """
 
 import argparse
@@ -27,7 +32,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from actionprompt import backbone, methods, records
+from actionprompt import backbone, checkpoint, datasets, features, methods, records
+from actionprompt.config import DataConfig, from_json
 from actionprompt.datasets._base import read_labels
 from actionprompt.methods.seeing_in_flowing import Config, Model
 
@@ -194,15 +200,43 @@ def agreements() -> list[dict[str, Any]]:
     return rows
 
 
+def trained(folder: Path) -> dict[str, Any]:
+    """Agreement and top-1 of both forms on the test clips of ActionWorld `small`, split 1."""
+    full, manifest = checkpoint.load(folder)
+    clips = datasets.get("actionworld").load(split=1, part="test", size="small")
+    stored = features.cached(
+        full.eval(), clips.clips, from_json(DataConfig, manifest["data"]), device=torch.device("cpu")
+    )
+    labels = torch.tensor([clip.label for clip in clips.clips])
+    frames = stored.features[:, 0]
+    late = methods.build(
+        "seeing_in_flowing", full.clip, full.class_names, config=replace(full.config, text_form="late")
+    )
+    apart = agreement(full, late, frames)  # type: ignore[arg-type]
+    with torch.no_grad():
+        right = {form: float((m.head(frames).argmax(1) == labels).float().mean()) for form, m in
+                 (("full", full), ("late", late))}  # fmt: skip
+    row = {"seed": manifest["train"]["seed"], "list": clips.name, "trained_as": full.config.text_form, **apart}
+    print(row, right)
+    return {**row, "top1": right}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/seeing_in_flowing_text.json"))
     parser.add_argument("--measure", nargs=3, metavar=("FORM", "LIST", "MODE"), help="one measurement, as JSON")
+    parser.add_argument(
+        "--trained", nargs="+", type=Path, metavar="MODEL", help="model folders, trained on ActionWorld"
+    )
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(*options.measure)))
         return
     started = time.time()
+    if options.trained:
+        rows = [trained(folder) for folder in options.trained]
+        records.write(options.out, {**records.provenance(seed=0, started=started), "agreement": rows})
+        return
     parts = {"multiply_adds": costs(), "speed_and_memory": speeds(), "agreement": agreements()}
     records.write(options.out, {**records.provenance(seed=0, started=started), **parts})
 
