@@ -236,9 +236,9 @@ def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | 
         rows = [tuple(row.split("/")) if "/" in row else (method, row) for row in ablation.rows]
         for protocol in sorted({protocol_name(r) for r in world}):
             same = [r for r in world if protocol_name(r) == protocol]
-            own = [r for r in same if (r["method"], r["variant"]) in rows and (r["variant"] or r["method"] == method)]
-            if len({(r["method"], r["variant"]) for r in own}) > 1:
-                shown = [row for row in rows if any((r["method"], r["variant"]) == row for r in own)]
+            ran = {(r["method"], r["variant"]) for r in same}
+            shown = [row for row in rows if row in ran]
+            if sum(row[0] == method for row in shown) > 1:
                 name = f"{method}-{number}-{protocol.replace(', ', '-').replace(' ', '-')}"
                 parts.append(_ablation(method, ablation, shown, protocol, same, plot_folder, name))
     return "\n\n".join(parts) or "No records yet."
