@@ -14,52 +14,53 @@ matplotlib.use("Agg")
 
 
 @dataclass(frozen=True)
-class Bar:
+class Point:
     """One measured value in percent; `std` is None where there is one seed."""
 
     mean: float
     std: float | None = None
 
 
-def bars(
-    path: str | Path, title: str, panels: Mapping[str, Mapping[str, Sequence[Bar | None]]], rows: Sequence[str],
+def dots(
+    path: str | Path, title: str, panels: Mapping[str, Mapping[str, Sequence[Point | None]]], rows: Sequence[str],
     chance: Mapping[str, float] | None = None,
 ) -> None:  # fmt: skip
-    """Horizontal bars: panel -> series -> a value per row, None where there is none. `chance` is a line in a panel."""
+    """A dot per row with its deviation: panel -> series -> a value per row, None where there is none.
+
+    `chance` is a line in a panel."""
     import matplotlib.pyplot as plt
 
     size = (3.2 * len(panels) + 2.2, 0.42 * len(rows) + 1.6)
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, (panel, series) in zip(axes[0], panels.items()):
-        height = 0.8 / len(series)
+        height = 0.6 / len(series)
         for index, (name, values) in enumerate(series.items()):
-            drawn = [(row, bar) for row, bar in enumerate(values) if bar is not None]
-            axis.barh(
+            drawn = [(row, point) for row, point in enumerate(values) if point is not None]
+            axis.errorbar(
+                [point.mean for _, point in drawn],
                 [row + (index - (len(series) - 1) / 2) * height for row, _ in drawn],
-                [bar.mean for _, bar in drawn],
-                height,
-                xerr=[bar.std or 0 for _, bar in drawn],
+                xerr=[point.std or 0 for _, point in drawn],
                 label=name,
-                error_kw={"lw": 1, "capsize": 2},
+                fmt="o",
+                ms=5,
+                capsize=3,
             )
-        shown = [bar.mean for values in series.values() for bar in values if bar is not None]
-        if shown:
-            axis.set_xlim(max(0, min(shown) - 15), min(100, max(shown) + 8))
         if chance and panel in chance:
             axis.axvline(chance[panel], color="black", lw=1, ls=":", label="chance")
         axis.set_title(panel, fontsize=9)
         axis.set_xlabel("%", fontsize=8)
         axis.tick_params(labelsize=8)
-        axis.grid(axis="x", alpha=0.3)
+        axis.grid(alpha=0.3)
+        axis.margins(x=0.12)
         if len(series) > 1 or (chance and panel in chance):
-            axis.legend(fontsize=7, loc="lower right")
+            axis.legend(fontsize=7, loc="best")
     axes[0][0].set_yticks(range(len(rows)), rows)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
     figure.suptitle(title, fontsize=10)
     _save(figure, path)
 
 
-def lines(path: str | Path, title: str, x_name: str, series: Mapping[str, Mapping[float, Bar]]) -> None:
+def lines(path: str | Path, title: str, x_name: str, series: Mapping[str, Mapping[float, Point]]) -> None:
     """One line per series: x -> value, with its deviation; the x axis is logarithmic to base 2."""
     import matplotlib.pyplot as plt
 

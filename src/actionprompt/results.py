@@ -178,15 +178,15 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
         "harmonic mean": lambda m, v: _figures(world, m, v, "harmonic_mean", "base-to-novel"),
     }
     rows = [["entry", "trained parameters", *columns]]
-    shown: dict[str, list[plots.Bar | None]] = {name: [] for name in ("closed-set", "scene bias", "pair")}
+    shown: dict[str, list[plots.Point | None]] = {name: [] for name in ("closed-set", "scene bias", "pair")}
     for method, variant in entries():
         found = {name: column(method, variant) for name, column in columns.items()}
         same = [r for r in world if (r["method"], r["variant"]) == (method, variant)]
         trained = f"{same[0]['trained_parameters']:,}" if same else "-"
         rows.append([_row_name(method, variant), trained, *(mean_std(x) if x else "-" for x in found.values())])
         for name, values in shown.items():
-            values.append(_bar(found[name]))
-    picture = _picture(plot_folder, "leaderboard", lambda path: plots.bars(
+            values.append(_point(found[name]))
+    picture = _picture(plot_folder, "leaderboard", lambda path: plots.dots(
         path, "ActionWorld small, trained on all classes", {name: {"": v} for name, v in shown.items()},
         [_row_name(*entry).strip("`") for entry in entries()], {"pair": 50.0},
     ))  # fmt: skip
@@ -203,8 +203,8 @@ def kinds(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
         ["entry", *names],
         *([_row_name(*e), *(mean_std(x) if x else "-" for x in f.values())] for e, f in found.items()),
     ]
-    picture = _picture(plot_folder, "kinds", lambda path: plots.bars(
-        path, "ActionWorld small, by kind of class", {k: {"": [_bar(f[k]) for f in found.values()]} for k in names},
+    picture = _picture(plot_folder, "kinds", lambda path: plots.dots(
+        path, "ActionWorld small, by kind of class", {k: {"": [_point(f[k]) for f in found.values()]} for k in names},
         [_row_name(*entry).strip("`") for entry in found], {"pair": 50.0},
     ))  # fmt: skip
     return table(rows) + "\n\n" + picture
@@ -216,9 +216,9 @@ def few_shot(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
     for entry in entries():
         points = {k: _figures(world, *entry, "accuracy", "few-shot", shots=k) for k in SHOTS}
         if any(points.values()):
-            overall[_row_name(*entry).strip("`")] = {float(k): bar for k, x in points.items() if (bar := _bar(x))}
+            overall[_row_name(*entry).strip("`")] = {float(k): point for k, x in points.items() if (point := _point(x))}
             points = {k: _kinds(world, *entry, "pair", "few-shot", shots=k) for k in SHOTS}
-            pair[_row_name(*entry).strip("`")] = {float(k): bar for k, x in points.items() if (bar := _bar(x))}
+            pair[_row_name(*entry).strip("`")] = {float(k): point for k, x in points.items() if (point := _point(x))}
     rows = [["pair %, by shots", *(f"K={k}" for k in SHOTS)]]
     rows += [[f"`{e}`", *(_text(points.get(float(k))) for k in SHOTS)] for e, points in pair.items()]
     draw = partial(plots.lines, x_name="shots per class")
@@ -279,14 +279,14 @@ def _ablation(
         seeds = str(max((len(found[column][index]) for column in used), default=0))
         beside = [f"{printed[m, v, d]:g}" if (m, v, d) in printed else "-" for d in published]
         lines.append([_row_name(m, v), *numbers, seeds, *beside])
-    panels = {column: {"": [_bar(values) for values in found[column]]} for column in used}
+    panels = {column: {"": [_point(values) for values in found[column]]} for column in used}
     if published and closed:
         panels["published"] = {
-            d: [plots.Bar(printed[m, v, d]) if (m, v, d) in printed else None for m, v in rows] for d in published
+            d: [plots.Point(printed[m, v, d]) if (m, v, d) in printed else None for m, v in rows] for d in published
         }
     labels = [_row_name(m, v).strip("`") for m, v in rows]
     title = f"{method}: {ablation.title}"
-    picture = _picture(plot_folder, name, lambda path: plots.bars(
+    picture = _picture(plot_folder, name, lambda path: plots.dots(
         path, f"{title}\n{protocol}", panels, labels, {"pair": 50.0}
     ))  # fmt: skip
     return f"**{ablation.title}**; {protocol}\n\n{table(lines)}\n\n{picture}"
@@ -361,16 +361,16 @@ def _call(get: Callable[..., list[float]], method: str, variant: str) -> list[fl
     return get(method=method, variant=variant) if isinstance(get, partial) else get(method, variant)
 
 
-def _bar(values: Sequence[float]) -> plots.Bar | None:
+def _point(values: Sequence[float]) -> plots.Point | None:
     if not values:
         return None
-    return plots.Bar(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+    return plots.Point(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
-def _text(bar: plots.Bar | None) -> str:
-    if bar is None:
+def _text(point: plots.Point | None) -> str:
+    if point is None:
         return "-"
-    return f"{bar.mean:.1f}" + (f" ± {bar.std:.1f}" if bar.std is not None else "")
+    return f"{point.mean:.1f}" + (f" ± {point.std:.1f}" if point.std is not None else "")
 
 
 def _row_name(method: str, variant: str) -> str:
