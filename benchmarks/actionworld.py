@@ -42,6 +42,7 @@ QUEUE = [
       for k, epochs in FLOW_EPOCHS.items()
       for method, options in (("zeroshot --variant linear", HEAD), ("zeroshot --variant transformer", HEAD),
                               ("seeing_in_flowing", f"{FLOW} --train.epochs {epochs}"))),
+    f"zeroshot --protocol base-to-novel --shots 16 {SMALL} {ONE}",
     f"zeroshot --variant transformer --protocol base-to-novel --shots 16 {SMALL} {HEAD} {THREE}",
     f"zeroshot --variant linear --protocol base-to-novel --shots 16 {SMALL} {HEAD} {THREE}",
     # MIP-CLIP and Vita-CLIP: each part removed, supervised and base-to-novel
