@@ -69,6 +69,8 @@ def test_base_to_novel_has_columns_of_its_own(tmp_path):
     text = results.fill(page("ablations mip_clip"), RECORDS, tmp_path)
     assert "| row | base | novel | harmonic mean | seeds |" in text
     assert rows(text, "`mip_clip zero_shot`") == [["`mip_clip zero_shot`", "70.0", "40.0", "50.9", "1"]]
+    text = results.fill(page("base-to-novel"), RECORDS, tmp_path)
+    assert rows(text, "`mip_clip") == [["`mip_clip zero_shot`", "70.0", "40.0", "50.9", "-", "-"]]
 
 
 def test_pictures_are_drawn_only_where_a_folder_is_given_and_the_text_is_the_same(tmp_path):

@@ -127,7 +127,8 @@ def method_table(records: Sequence[dict[str, Any]]) -> str:
 
 def fill(text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None = None) -> str:
     """A page with all its generated parts up to date. Names of parts: `methods` (the README's table), `tables DATASET`,
-    and of ActionWorld `small` `leaderboard`, `kinds`, `few-shot`, `ablations METHOD`. With a folder the plots that the
+    and of ActionWorld `small` `leaderboard`, `kinds`, `few-shot`, `base-to-novel`,
+    `ablations METHOD`. With a folder the plots that the
     parts show are drawn into it.
 
     Raises:
@@ -139,6 +140,7 @@ def fill(text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None 
         "leaderboard": lambda: leaderboard(world, plot_folder),
         "kinds": lambda: kinds(world, plot_folder),
         "few-shot": lambda: few_shot(world, plot_folder),
+        "base-to-novel": lambda: base_to_novel(world, plot_folder),
         **{f"tables {name}": partial(tables, name, records) for name in {r["dataset"] for r in records}},
         **{f"ablations {name}": partial(ablations, name, world, plot_folder) for name in methods.names()},
     }
@@ -229,6 +231,29 @@ def few_shot(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
     return table(rows) + "\n\n" + "\n".join(pictures)
 
 
+def base_to_novel(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
+    """Trained on one half of the classes, tested on each; and within the reversible pairs of each half."""
+    found = {
+        entry: {
+            **{name: _figures(world, *entry, name, "base-to-novel") for name in ("base", "novel", "harmonic_mean")},
+            **{
+                f"pair, {half}": _kinds(world, *entry, "pair", "base-to-novel", test=half) for half in ("base", "novel")
+            },
+        }
+        for entry in [*entries(), ("mip_clip", "zero_shot")]
+    }
+    found = {entry: columns for entry, columns in found.items() if columns["base"]}
+    rows = [["entry", *(name.replace("_", " ") for name in next(iter(found.values()), {}))]]
+    rows += [[_row_name(*e), *(mean_std(x) if x else "-" for x in columns.values())] for e, columns in found.items()]
+    names = ("base", "novel", "pair, base", "pair, novel")
+    picture = _picture(plot_folder, "base-to-novel", lambda path: plots.dots(
+        path, "ActionWorld small, 16 shots of one half of the classes",
+        {name: {"": [_point(columns[name]) for columns in found.values()]} for name in names},
+        [_row_name(*entry).strip("`") for entry in found], {"pair, base": 50.0, "pair, novel": 50.0},
+    ))  # fmt: skip
+    return table(rows) + "\n\n" + picture
+
+
 def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
     """One table and one plot for each of the method's ablations and each protocol it was run under."""
     parts = []
@@ -255,7 +280,10 @@ def _ablation(
         "ActionWorld": lambda m, v: _figures(world, m, v, "accuracy"),
         "scene bias": lambda m, v: _figures(world, m, v, "scene_bias"),
         "pair": lambda m, v: _kinds(world, m, v, "pair"),
-    } if closed else {name: partial(_figures, world, figure=name) for name in figures}  # fmt: skip
+    } if closed else {
+        **{name: partial(_figures, world, figure=name) for name in figures},
+        **{f"pair, {half}": partial(_kinds, world, kind="pair", test=half) for half in ("base", "novel")},
+    }  # fmt: skip
     printed = {
         (m, v, item.dataset): item.top1
         for m, v in rows
@@ -287,7 +315,7 @@ def _ablation(
     labels = [_row_name(m, v).strip("`") for m, v in rows]
     title = f"{method}: {ablation.title}"
     picture = _picture(plot_folder, name, lambda path: plots.dots(
-        path, f"{title}\n{protocol}", panels, labels, {"pair": 50.0}
+        path, f"{title}\n{protocol}", panels, labels, {column: 50.0 for column in used if column.startswith("pair")}
     ))  # fmt: skip
     return f"**{ablation.title}**; {protocol}\n\n{table(lines)}\n\n{picture}"
 
@@ -341,16 +369,17 @@ def _untrained(world: Sequence[dict[str, Any]], method: str, variant: str) -> li
 
 
 def _kinds(
-    world: Sequence[dict[str, Any]], method: str, variant: str, kind: str, *protocols: str, shots: int | None = None
-) -> list[float]:
-    """Percent of one kind, on the tests that are not of `scene_bias`; the mean over a record's splits."""
+    world: Sequence[dict[str, Any]], method: str, variant: str, kind: str, *protocols: str, shots: int | None = None,
+    test: str = "",
+) -> list[float]:  # fmt: skip
+    """Percent of one kind, on one test or on all that are not of `scene_bias`; the mean over a record's splits."""
     values = []
     for record in _select(world, method, variant, protocols, shots):
         tests = [
             numbers["by_kind"][kind]["percent"]
             for part in record["metrics"].values()
             for name, numbers in part.items()
-            if "scene_bias" not in name and kind in numbers.get("by_kind", {})
+            if (name == test or not test) and "scene_bias" not in name and kind in numbers.get("by_kind", {})
         ]
         if tests:
             values.append(statistics.fmean(tests))
