@@ -26,6 +26,9 @@ from actionprompt.predict import default_device
 from actionprompt.train import Step, fit
 
 METHOD = "seeing_in_flowing"
+CONFIG = methods.get(METHOD).Config(text_form="late")
+"""Late injection trains several times faster at full size, and here is no worse: on ActionWorld (six classes, five clips
+each, embedded CLIP) 91 % of 90 other clips right against 84 % with full prompts, one run each."""
 DATA = DataConfig(fit="letterbox")
 """The whole frame is seen: an action of one's own may happen at its edge."""
 TRAIN = TrainConfig(epochs=50, batch_size=32, lr=1e-3, weight_decay=0.01, warmup_epochs=5.0, label_smoothing=0.1)
@@ -112,7 +115,7 @@ def teach(
         raise ValueError(f"{out} holds a model already; choose another folder, or remove it to teach it anew")
     clip_list = as_list(clips)
     clip = load_clip(backbone) if isinstance(backbone, str) else backbone
-    method = methods.build(METHOD, clip, clip_list.class_names, seed=config.seed)
+    method = methods.build(METHOD, clip, clip_list.class_names, config=CONFIG, seed=config.seed)
     began = time.perf_counter()
     stored = features.cached(
         method.to("cpu" if cpu else default_device()), clip_list.clips, data_config,
@@ -143,7 +146,7 @@ def teach(
             on_step(done, num_steps)
 
     def learn(part: ClipList, folder: Path) -> Method:
-        learner = methods.build(METHOD, clip, part.class_names, seed=config.seed)
+        learner = methods.build(METHOD, clip, part.class_names, config=CONFIG, seed=config.seed)
         learner.clip_sha256 = method.clip_sha256  # the same backbone: hash it once
         no_checkpoints = replace(config, save_every_steps=num_steps + 1)
         fit(learner, part, folder, config=no_checkpoints, data_config=data_config, cpu=cpu, on_step=step)
