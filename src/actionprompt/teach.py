@@ -27,8 +27,8 @@ from actionprompt.train import Step, fit
 
 METHOD = "seeing_in_flowing"
 CONFIG = methods.get(METHOD).Config(text_form="late")
-"""Late injection trains several times faster at full size, and here is no worse: on ActionWorld (six classes, five clips
-each, embedded CLIP) 91 % of 90 other clips right against 84 % with full prompts, one run each."""
+"""Late injection trains several times faster at full size, and here is no worse: on ActionWorld (six classes, five
+clips each, embedded CLIP) 91 % of 90 other clips right against 84 % with full prompts, one run each."""
 DATA = DataConfig(fit="letterbox")
 """The whole frame is seen: an action of one's own may happen at its edge."""
 TRAIN = TrainConfig(epochs=50, batch_size=32, lr=1e-3, weight_decay=0.01, warmup_epochs=5.0, label_smoothing=0.1)
