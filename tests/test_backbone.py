@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from actionprompt import backbone
 from actionprompt.backbone import BPE_FILE, load_chinese_text, load_clip
 
 TEXTS = ["a video of a person waving", "brushing hair", "x"]
@@ -290,3 +291,19 @@ def test_the_fingerprint_follows_the_weights():
     with torch.no_grad():
         clip.logit_scale += 1e-6
     assert clip.fingerprint() != before
+
+
+@pytest.mark.parametrize(("causal", "masked"), [(False, False), (True, False), (False, True)])
+def test_attention_in_bf16_is_that_of_float32_and_keeps_its_type(causal, masked):
+    q, k, v = torch.randn(3, 2, 4, 9, 8, generator=torch.Generator().manual_seed(0)).unbind()
+    bias = torch.randn(9, 9, generator=torch.Generator().manual_seed(1)) if masked else None
+    mask = bias if not causal else torch.full((9, 9), -torch.inf).triu(1)
+    scores = q @ k.mT / 8**0.5 + (0 if mask is None else mask)
+    expected = scores.softmax(-1) @ v
+    half = [x.bfloat16().requires_grad_() for x in (q, k, v)]
+    with torch.autocast("cpu", torch.bfloat16):
+        y = backbone._attention(*half, bias.bfloat16() if masked else None, is_causal=causal)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), expected, atol=3e-2, rtol=0)
+    y.float().square().sum().backward()
+    assert all(x.grad.dtype == torch.bfloat16 and x.grad.abs().sum() > 0 for x in half)
