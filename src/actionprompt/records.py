@@ -20,9 +20,9 @@ LIBRARIES = ("actionprompt", "torch", "transformers", "accelerate", "kornia", "a
 def provenance(*, seed: int, started: float | None = None) -> dict[str, Any]:
     """Command, commit, hardware and versions of this process. `started` is `time.time()` at the beginning of the work:
     the record then states its `hours`."""
-    now = datetime.datetime.now(datetime.UTC)
+    now, program = datetime.datetime.now(datetime.UTC), Path(sys.argv[0]).name
     facts: dict[str, Any] = {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["actionprompt" if program == "__main__.py" else program, *sys.argv[1:]]),
         "seed": seed,
         "commit": commit(),
         "date": now.isoformat(timespec="seconds"),

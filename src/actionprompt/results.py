@@ -264,7 +264,7 @@ def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | 
             ran = {(r["method"], r["variant"]) for r in same}
             shown = [row for row in rows if row in ran]
             if sum(row[0] == method for row in shown) > 1:
-                name = f"{method}-{number}-{re.sub(r'\W+', '-', protocol)}"
+                name = re.sub(r"\W+", "-", f"{method}-{number}-{protocol}")
                 parts.append(_ablation(method, ablation, shown, protocol, same, plot_folder, name))
     return "\n\n".join(parts) or "No records yet."
 
