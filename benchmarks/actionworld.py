@@ -44,7 +44,6 @@ QUEUE = [
                               ("seeing_in_flowing", f"{FLOW} --train.epochs {epochs}"))),
     f"zeroshot --protocol base-to-novel --shots 16 {SMALL} {ONE}",
     f"zeroshot --variant transformer --protocol base-to-novel --shots 16 {SMALL} {HEAD} {THREE}",
-    f"zeroshot --variant linear --protocol base-to-novel --shots 16 {SMALL} {HEAD} {THREE}",
     # MIP-CLIP and Vita-CLIP: each part removed, supervised and base-to-novel
     *(f"{m} --recipe closed-set {CLOSED} {PROMPTS} --train.epochs 5 {THREE}"
       for m in ("mip_clip", "mip_clip --variant no_vmp", "vita_clip", "mip_clip --variant zero_shot",

@@ -183,7 +183,7 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
     shown: dict[str, list[plots.Point | None]] = {name: [] for name in ("closed-set", "scene bias", "pair")}
     for method, variant in entries():
         found = {name: column(method, variant) for name, column in columns.items()}
-        same = [r for r in world if (r["method"], r["variant"]) == (method, variant)]
+        same = _select(world, method, variant, ("closed-set", "few-shot", "base-to-novel", "zero-shot"), None)
         trained = f"{same[0]['trained_parameters']:,}" if same else "-"
         rows.append([_row_name(method, variant), trained, *(mean_std(x) if x else "-" for x in found.values())])
         for name, values in shown.items():
