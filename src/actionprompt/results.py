@@ -168,7 +168,7 @@ def entries() -> list[tuple[str, str]]:
 def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
     """Every entry under every protocol, in percent; `pair` is right against its own reversal (chance 50)."""
     columns: dict[str, Callable[[str, str], list[float]]] = {
-        "closed-set": lambda m, v: _figures(world, m, v, "accuracy", "closed-set") or _untrained(world, m, v),
+        "closed-set": lambda m, v: _figures(world, m, v, "accuracy", "closed-set", "zero-shot"),
         "scene bias": lambda m, v: _figures(world, m, v, "scene_bias", "closed-set", "zero-shot"),
         "pair": lambda m, v: _kinds(world, m, v, "pair", "closed-set", "zero-shot"),
         **{
@@ -214,15 +214,17 @@ def kinds(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
 
 def few_shot(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
     """Accuracy and pairs over the number of shots."""
-    overall, pair = {}, {}
-    for entry in entries():
-        points = {k: _figures(world, *entry, "accuracy", "few-shot", shots=k) for k in SHOTS}
-        if any(points.values()):
-            overall[_row_name(*entry).strip("`")] = {float(k): point for k, x in points.items() if (point := _point(x))}
-            points = {k: _kinds(world, *entry, "pair", "few-shot", shots=k) for k in SHOTS}
-            pair[_row_name(*entry).strip("`")] = {float(k): point for k, x in points.items() if (point := _point(x))}
+    overall: dict[str, dict[float, plots.Point]] = {}
+    pair: dict[str, dict[float, plots.Point]] = {}
     rows = [["pair %, by shots", *(f"K={k}" for k in SHOTS)]]
-    rows += [[f"`{e}`", *(_text(points.get(float(k))) for k in SHOTS)] for e, points in pair.items()]
+    for entry in entries():
+        accuracies = [_figures(world, *entry, "accuracy", "few-shot", shots=k) for k in SHOTS]
+        if not any(accuracies):
+            continue
+        pairs = [_kinds(world, *entry, "pair", "few-shot", shots=k) for k in SHOTS]
+        rows.append([_row_name(*entry), *(mean_std(x) if x else "-" for x in pairs)])
+        for series, values in ((overall, accuracies), (pair, pairs)):
+            series[_row_name(*entry).strip("`")] = {float(k): p for k, x in zip(SHOTS, values) if (p := _point(x))}
     draw = partial(plots.lines, x_name="shots per class")
     pictures = [
         _picture(plot_folder, "few-shot", lambda path: draw(path, "ActionWorld small, few-shot", series=overall)),
@@ -276,13 +278,13 @@ def _ablation(
     """A table of one ablation under one protocol: ours beside what the paper prints for the same rows."""
     figures = list(dict.fromkeys(key for r in world for key in r["figures"] if key != "std"))
     closed = "base" not in figures
-    ours = {
-        "ActionWorld": lambda m, v: _figures(world, m, v, "accuracy"),
-        "scene bias": lambda m, v: _figures(world, m, v, "scene_bias"),
-        "pair": lambda m, v: _kinds(world, m, v, "pair"),
+    ours: dict[str, Callable[..., list[float]]] = {
+        "ActionWorld": partial(_figures, figure="accuracy"),
+        "scene bias": partial(_figures, figure="scene_bias"),
+        "pair": partial(_kinds, kind="pair"),
     } if closed else {
-        **{name: partial(_figures, world, figure=name) for name in figures},
-        **{f"pair, {half}": partial(_kinds, world, kind="pair", test=half) for half in ("base", "novel")},
+        **{name.replace("_", " "): partial(_figures, figure=name) for name in figures},
+        **{f"pair, {half}": partial(_kinds, kind="pair", test=half) for half in ("base", "novel")},
     }  # fmt: skip
     printed = {
         (m, v, item.dataset): item.top1
@@ -292,12 +294,12 @@ def _ablation(
         and item.protocol in ("closed-set", "few-shot K=16")
     }  # fmt: skip
     published = list(dict.fromkeys(dataset for _, _, dataset in printed))
-    found = {column: [_call(get, m, v) for m, v in rows] for column, get in ours.items()}
+    found = {column: [get(world, method=m, variant=v) for m, v in rows] for column, get in ours.items()}
     used = [column for column, values in found.items() if any(values)]
     lines = [
         [
             "row",
-            *(column.replace("_", " ") for column in used),
+            *used,
             "seeds",
             *(f"published, {dataset}" for dataset in published),
         ]
@@ -364,10 +366,6 @@ def _figures(
     return [record["figures"][figure] for record in found if figure in record["figures"]]
 
 
-def _untrained(world: Sequence[dict[str, Any]], method: str, variant: str) -> list[float]:
-    return _figures(world, method, variant, "accuracy", "zero-shot")
-
-
 def _kinds(
     world: Sequence[dict[str, Any]], method: str, variant: str, kind: str, *protocols: str, shots: int | None = None,
     test: str = "",
@@ -386,20 +384,10 @@ def _kinds(
     return values
 
 
-def _call(get: Callable[..., list[float]], method: str, variant: str) -> list[float]:
-    return get(method=method, variant=variant) if isinstance(get, partial) else get(method, variant)
-
-
 def _point(values: Sequence[float]) -> plots.Point | None:
     if not values:
         return None
     return plots.Point(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
-
-
-def _text(point: plots.Point | None) -> str:
-    if point is None:
-        return "-"
-    return f"{point.mean:.1f}" + (f" ± {point.std:.1f}" if point.std is not None else "")
 
 
 def _row_name(method: str, variant: str) -> str:
