@@ -29,10 +29,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from actionprompt import backbone, checkpoint, datasets, features, methods, records
+from actionprompt import backbone, bench, checkpoint, datasets, features, methods, records
 from actionprompt.config import DataConfig, from_json
 from actionprompt.datasets._base import read_labels
 from actionprompt.methods.seeing_in_flowing import Config, Model
@@ -48,25 +46,17 @@ TEXT_OF = "random:ViT-B/32"
 def multiply_adds(method: Model, *, num_frames: int) -> dict[str, int]:
     """Multiply-adds of the matrix products of one view: in the image tower, in the head, and in the part of the head
     that runs once per class list. Norms, activations and softmax are not counted, as in the papers."""
-    trained = [p for p in method.parameters() if p.requires_grad]
     side = method.clip.image.image_size
     video, features = torch.zeros(1, num_frames, 3, side, side), torch.zeros(1, num_frames, method.clip.embed_dim)
 
+    @torch.no_grad()
     def count(run: Any, x: Tensor) -> int:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            run(x)  # plain attention: the fused kernels of the CPU are not in the counter's list
-        return counter.get_total_flops() // 2
+        return bench.multiply_adds(lambda: run(x))
 
     method.eval()
-    try:
-        for parameter in trained:
-            parameter.requires_grad_(False)  # the counter stumbles over views of trained tensors
-        method.set_classes(method.class_names, method.class_names_zh)
-        first, again = count(method.head, features), count(method.head, features)
-        return {"image_tower": count(method.encode, video), "head": again, "once_per_class_list": first - again}
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
+    method.set_classes(method.class_names, method.class_names_zh)
+    first, again = count(method.head, features), count(method.head, features)
+    return {"image_tower": count(method.encode, video), "head": again, "once_per_class_list": first - again}
 
 
 def build(names: tuple[str, ...], form: str, *, tower: str = TEXT_OF) -> Model:
