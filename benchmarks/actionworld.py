@@ -27,6 +27,7 @@ TOWER = (
     "--data.augment.crop-scale 0.6 1 --data.augment.rand-augment None"
 )
 PROMPTS = f"{TOWER} --train.lr 2e-3"
+TUNED = f"{TOWER} --train.lr 5e-5 --data.num-clips 1 --data.num-crops 1 --data.no-random-groups"
 THREE, ONE = "--seeds 0 1 2", "--seeds 0"
 QUEUE = [
     # what the instrument must show: order-free heads cannot tell a reversible pair, an order-aware one can
@@ -51,6 +52,11 @@ QUEUE = [
     *(f"{m} --recipe base-to-novel --protocol base-to-novel --shots 16 {SMALL} {PROMPTS} --train.epochs 8 {THREE}"
       for m in (*(f"mip_clip --variant zero_shot{v}" for v in ("", "_no_vmp", "_no_cat", "_no_sa", "_no_dfr")),
                 "vita_clip")),
+    # PromptLearner-CLIP beside ActionCLIP, both towers tuned: its Tables 1, 3 and 4
+    *(f"{m} {CLOSED} {TUNED} --train.epochs 5 {THREE}"
+      for m in ("promptlearner_clip", "actionclip", "actionclip --variant unimodal",
+                *(f"promptlearner_clip --variant {v}" for v in ("without_interaction", "loss_0_1_1", "frozen", "text_only",
+                                                                "vision_only", "loss_1_1_0", "loss_1_0_1", "words")))),
 ]  # fmt: skip
 
 
