@@ -56,7 +56,7 @@ QUEUE = [
     *(f"{m} {CLOSED} {TUNED} --train.epochs 5 {THREE}"
       for m in ("promptlearner_clip", "actionclip", "actionclip --variant unimodal",
                 *(f"promptlearner_clip --variant {v}" for v in ("without_interaction", "loss_0_1_1", "frozen", "text_only",
-                                                                "vision_only", "loss_1_1_0", "loss_1_0_1", "words")))),
+                  "vision_only", "loss_1_1_0", "loss_1_0_1", "words")))),
 ]  # fmt: skip
 
 
