@@ -55,8 +55,9 @@ QUEUE = [
     # PromptLearner-CLIP beside ActionCLIP, both towers tuned: its Tables 1, 3 and 4
     *(f"{m} {CLOSED} {TUNED} --train.epochs 5 {THREE}"
       for m in ("promptlearner_clip", "actionclip", "actionclip --variant unimodal",
-                *(f"promptlearner_clip --variant {v}" for v in ("without_interaction", "loss_0_1_1", "frozen", "text_only",
-                  "vision_only", "loss_1_1_0", "loss_1_0_1", "words")))),
+                *(f"promptlearner_clip --variant {v}" for v in (
+                    "without_interaction", "loss_0_1_1", "frozen", "text_only", "vision_only", "loss_1_1_0",
+                    "loss_1_0_1", "words")))),
 ]  # fmt: skip
 
 
