@@ -182,8 +182,8 @@ def test_the_early_layers_run_once_per_class_list(clip, monkeypatch):
 
 
 def test_the_form_follows_the_number_of_classes_and_is_recorded(clip, tmp_path):
-    many = [f"action {i}" for i in range(101)]
-    assert methods.build("seeing_in_flowing", clip, many[:100]).config.text_form == "eot_cut"
+    many = [f"action {i}" for i in range(51)]
+    assert methods.build("seeing_in_flowing", clip, many[:50]).config.text_form == "eot_cut"
     method = methods.build("seeing_in_flowing", clip, many)
     assert method.config.text_form == "late"
     forced = methods.build("seeing_in_flowing", clip, many, config=Config(text_form="eot_cut"))
