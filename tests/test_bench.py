@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from actionprompt import bench, cli, methods
+from actionprompt import bench, cli, methods, results
 
 TINY_VIT = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
@@ -89,6 +89,19 @@ def test_the_record_is_whole(record, tmp_path):
     assert len(bench.memory_lines(record)) == 4
     bench.plot(record, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").stat().st_size > 5000
+
+
+def test_a_page_shows_the_record(record, tmp_path):
+    (tmp_path / "bench.json").write_text(json.dumps(record))
+    (tmp_path / "bench_other.json").write_text("{}")
+    part = "<!-- generated: costs bench -->\n<!-- end -->\n"
+    text = results.fill(part, [], tmp_path / "plots", results.collect_benches(tmp_path))
+    lines = text.splitlines()
+    assert lines[1].startswith("| backbone | model | frames |")
+    assert [line.split(" | ")[1] for line in lines[3:8]] == [row["model"] for row in record["rows"]]
+    assert "dual_semantic_tpr, random:nano, batch 32, float32: " in text
+    assert (tmp_path / "plots" / "bench.png").is_file()
+    assert results.fill(text, [], None, results.collect_benches(tmp_path)) == text
 
 
 @pytest.mark.parametrize("name", bench.PEERS)

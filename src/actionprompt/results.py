@@ -9,12 +9,12 @@ the records say, so that a reading stands beside the numbers it is about.
 import json
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actionprompt import methods, plots
+from actionprompt import bench, methods, plots
 from actionprompt.methods._base import Ablation, Published
 
 REQUIRED = ("command", "commit", "seed", "date", "hardware", "versions", "hours", "backbone", "plan", "figures", "data")
@@ -44,6 +44,14 @@ def collect(folder: str | Path) -> list[dict[str, Any]]:
             raise ValueError(f"{path}: a record needs {', '.join(lacking)}; run it again with `actionprompt run`")
         found.append({**record, "file": path.name})
     return found
+
+
+def collect_benches(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """The records of `actionprompt bench` in a folder, by the stem of their file."""
+    found = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("bench*.json"))
+    }
+    return {stem: record for stem, record in found.items() if record.get("benchmark") == "bench"}
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -125,11 +133,14 @@ def method_table(records: Sequence[dict[str, Any]]) -> str:
     return table(rows)
 
 
-def fill(text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None = None) -> str:
+def fill(
+    text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None = None,
+    benches: Mapping[str, dict[str, Any]] | None = None,
+) -> str:  # fmt: skip
     """A page with all its generated parts up to date. Names of parts: `methods` (the README's table), `tables DATASET`,
-    and of ActionWorld `small` `leaderboard`, `kinds`, `few-shot`, `base-to-novel`,
-    `ablations METHOD`. With a folder the plots that the
-    parts show are drawn into it.
+    of ActionWorld `small` `leaderboard`, `kinds`, `few-shot`, `base-to-novel` and `ablations METHOD`, and `costs NAME`
+    of the record of `actionprompt bench` with this file name. With a folder the plots that the parts show are drawn
+    into it.
 
     Raises:
         ValueError: a part of another name.
@@ -143,6 +154,7 @@ def fill(text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None 
         "base-to-novel": lambda: base_to_novel(world, plot_folder),
         **{f"tables {name}": partial(tables, name, records) for name in {r["dataset"] for r in records}},
         **{f"ablations {name}": partial(ablations, name, world, plot_folder) for name in methods.names()},
+        **{f"costs {name}": partial(costs, name, record, plot_folder) for name, record in (benches or {}).items()},
     }
     for part in re.findall(r"<!-- generated: (.+?) -->", text):
         if part not in makers:
@@ -270,6 +282,12 @@ def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | 
                 name = re.sub(r"\W+", "-", f"{method}-{number}-{protocol}")
                 parts.append(_ablation(method, ablation, shown, protocol, same, plot_folder, name))
     return "\n\n".join(parts) or "No records yet."
+
+
+def costs(name: str, record: dict[str, Any], plot_folder: Path | None) -> str:
+    """What `actionprompt bench` measured: a table, the memory of the published batch, a plot."""
+    lines = "\n".join(f"- {line}" for line in bench.memory_lines(record))
+    return f"{table(bench.table(record))}\n\n{lines}\n\n{_picture(plot_folder, name, partial(bench.plot, record))}"
 
 
 def _ablation(

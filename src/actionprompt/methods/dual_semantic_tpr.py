@@ -42,6 +42,9 @@ Trained parameters at ViT-B/16, T = 8, S = 8 (published: 54.2 M, Table 6):
 | beta (R(2+1)D), Eq. 12 | 1,534,104 | 18,409,248 |
 | temporal encoding, Eq. 1 | 6,144 | (once) |
 | all | | 54,007,584 |
+
+A prediction takes 1.06 times as long as the bare tower at this size, a training step 1.11 times one through the frozen
+tower (results/dual_semantic_tpr_speed.json).
 """
 
 import copy
