@@ -7,7 +7,7 @@ with frozen features train from the cache, in one or two minutes per record. Met
 about 45 ms of one core per clip and step in bf16, three minutes per record. Few epochs at high rates, and crops that
 leave the figure in the picture: the papers' recipes, made for thirty epochs and more of full-size towers, would not
 get there in that time. The tiny CLIP has seen neither crops nor grey pictures: untrained, it names 48 % of 240 training
-clips, 30 % after crops of 0.6 to 1, 13 % in grey (results/tiny_clip.json). `WHOLE` leaves both out.
+clips, 30 % after crops of 0.6 to 1, 13 % in grey (results/tiny_clip_limits.json). `WHOLE` leaves both out.
 
 Stop it at any time and start it again: it goes on where it stopped, also inside a training. The first seed of every
 line comes first. Two of these at once, with different `--only`, use two cores best.

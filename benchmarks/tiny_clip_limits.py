@@ -1,6 +1,6 @@
 """Two limits of the embedded tiny CLIP that every number on ActionWorld stands under.
 
-    python benchmarks/tiny_clip.py --out results/tiny_clip.json
+    python benchmarks/tiny_clip_limits.py --out results/tiny_clip_limits.json
 
 - Names: how alike the embeddings of an action's name and of its reversal's are, in English and Chinese. Seen on stills,
   the two are one action, so a classifier made of these names alone hardly knows a difference it could be trained to.
