@@ -65,6 +65,21 @@ def test_an_ablation_shows_the_rows_that_ran_beside_what_the_paper_prints(tmp_pa
     assert len(pictures) == 2
 
 
+def test_a_row_with_nothing_to_train_stands_beside_the_trained_ones_and_no_transferred_one_does():
+    records = [
+        record("dual_semantic_tpr", "baseline", protocol="zero-shot", accuracy=42.0) | {"trained_parameters": 0},
+        record("dual_semantic_tpr", "prompts", accuracy=50.0),
+        record("dual_semantic_tpr", "prompts", protocol="zero-shot", accuracy=10.0),
+        record("dual_semantic_tpr", accuracy=48.0),
+    ]
+    text = results.fill(page("ablations dual_semantic_tpr"), records)
+    closed = text.split("(Figure 5a, Table 7)**; closed-set, small")[1].split("**")[0]
+    assert [row[:2] for row in rows(closed, "`dual_semantic_tpr")] == [
+        ["`dual_semantic_tpr baseline`", "42.0"], ["`dual_semantic_tpr prompts`", "50.0"],
+        ["`dual_semantic_tpr`", "48.0"],
+    ]  # fmt: skip
+
+
 def test_base_to_novel_has_columns_of_its_own(tmp_path):
     text = results.fill(page("ablations mip_clip"), RECORDS, tmp_path)
     assert "| row | base | novel | harmonic mean | seeds |" in text

@@ -274,8 +274,10 @@ def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | 
     for number, ablation in enumerate(methods.get(method).ABLATIONS, start=1):
         rows = [tuple(row.split("/")) if "/" in row else (method, row) for row in ablation.rows]
         for protocol in sorted({protocol_name(r) for r in world}):
-            # a row with nothing to train is tested as it is, on the same clips
-            same = [r for r in world if protocol_name(r) in (protocol, protocol.replace("closed-set", "zero-shot"))]
+            same = [r for r in world if protocol_name(r) == protocol]
+            if protocol.startswith("closed-set"):  # a row with nothing to train is tested as it is, on the same clips
+                untrained = [r for r in world if r["plan"]["protocol"] == "zero-shot" and not r["trained_parameters"]]
+                same = untrained + same
             ran = {(r["method"], r["variant"]) for r in same}
             shown = [row for row in rows if row in ran]
             if sum(row[0] == method for row in shown) > 1:
