@@ -4,10 +4,11 @@
 
 Sized for two CPU cores: `small` (720 training and 360 test clips), the embedded tiny CLIP, 8 frames, views 1x1. Methods
 with frozen features train from the cache, in one or two minutes per record. Methods with the tower in every step pay
-about 45 ms of one core per clip and step in bf16, three minutes per record. Few epochs at high rates: the papers'
-recipes, made for thirty epochs and more of full-size towers, would not get there in that time. Neither crops nor grey
-pictures, which the tiny CLIP has not seen: untrained, it names 48 % of 240 training clips, 30 % after crops of 0.6 to
-1, 13 % in grey (results/tiny_clip_limits.json).
+about 45 ms of one core per clip and step in bf16, three minutes per record; a processor without bf16 instructions
+takes ten times as long in bf16 and twice as long in float32, and wants `--precision no`. Few epochs at high rates: the
+papers' recipes, made for thirty epochs and more of full-size towers, would not get there in that time. Neither crops
+nor grey pictures, which the tiny CLIP has not seen: untrained, it names 48 % of 240 training clips, 30 % after crops of
+0.6 to 1, 13 % in grey (results/tiny_clip_limits.json).
 
 Stop it at any time and start it again: it goes on where it stopped, also inside a training. The first seed of every
 line comes first. Two of these at once, with different `--only`, use two cores best.
@@ -82,12 +83,15 @@ QUEUE = [
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[""], help="lines that start with one of these")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of those that a line has")
+    parser.add_argument("--precision", choices=("bf16", "no"), default="bf16", help="with the tower in every step")
     parser.add_argument("--out", type=Path, default=Path("results"))
     args = parser.parse_args()
     lines = [line.split(" --seeds ") for line in QUEUE if line.startswith(tuple(args.only))]
-    runs = [(int(seed), command) for command, seeds in lines for seed in seeds.split()]
+    runs = [(int(seed), command) for command, seeds in lines for seed in seeds.split() if int(seed) in args.seeds]
     failed = []
     for seed, command in sorted(runs, key=lambda run: run[0]):
+        command = command.replace("mixed-precision bf16", f"mixed-precision {args.precision}")
         began = time.time()
         call = [sys.executable, "-m", "actionprompt", "run", *command.split(), "--seeds", str(seed)]
         done = subprocess.run([*call, "--out", str(args.out), "--skip-existing"], check=False)

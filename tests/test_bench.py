@@ -95,13 +95,13 @@ def test_a_page_shows_the_record(record, tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps(record))
     (tmp_path / "bench_other.json").write_text("{}")
     part = "<!-- generated: costs bench -->\n<!-- end -->\n"
-    text = results.fill(part, [], tmp_path / "plots", results.collect_benches(tmp_path))
+    text = results.fill(part, [], tmp_path / "plots", results.collect_benchmarks(tmp_path))
     lines = text.splitlines()
     assert lines[1].startswith("| backbone | model | frames |")
     assert [line.split(" | ")[1] for line in lines[3:8]] == [row["model"] for row in record["rows"]]
     assert "dual_semantic_tpr, random:nano, batch 32, float32: " in text
     assert (tmp_path / "plots" / "bench.png").is_file()
-    assert results.fill(text, [], None, results.collect_benches(tmp_path)) == text
+    assert results.fill(text, [], None, results.collect_benchmarks(tmp_path)) == text
 
 
 @pytest.mark.parametrize("name", bench.PEERS)

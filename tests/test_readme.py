@@ -45,13 +45,13 @@ def test_every_command_named_exists():
 
 
 def test_tables_are_those_of_the_records():
-    found, benches = results.collect(ROOT / "results"), results.collect_benches(ROOT / "results")
-    assert results.fill(README, found, None, benches) == README, "run `actionprompt results`"
+    found, benchmarks = results.collect(ROOT / "results"), results.collect_benchmarks(ROOT / "results")
+    assert results.fill(README, found, None, benchmarks) == README, "run `actionprompt results`"
     by_hand = [path for path in (ROOT / "results").glob("*.md") if path.name != "README.md"]
     assert len(by_hand) >= 2
     for path in by_hand:
         text = path.read_text(encoding="utf-8")
-        assert results.fill(text, found, None, benches) == text, f"{path.name}: run `actionprompt results`"
+        assert results.fill(text, found, None, benchmarks) == text, f"{path.name}: run `actionprompt results`"
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert "://" in target or (path.parent / target).exists(), target
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")

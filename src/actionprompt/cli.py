@@ -449,12 +449,12 @@ def show_results(args: Sequence[str]) -> int:
     options: Results = tyro.cli(Results, args=list(args), prog="actionprompt results")
     if not options.folder.is_dir():
         raise ValueError(f"there is no folder {options.folder}; call it in the project, or give --folder")
-    found, benches = results.collect(options.folder), results.collect_benches(options.folder)
+    found, benchmarks = results.collect(options.folder), results.collect_benchmarks(options.folder)
     pages = {options.folder / "README.md": results.results_page(found)}
     by_hand = [p for p in sorted(options.folder.glob("*.md")) if p.name != "README.md"]
     for page in [*by_hand, *([options.readme] if options.readme is not None else [])]:
         plots = None if options.check else options.folder / "plots"
-        pages[page] = results.fill(page.read_text(encoding="utf-8"), found, plots, benches)
+        pages[page] = results.fill(page.read_text(encoding="utf-8"), found, plots, benchmarks)
     stale = [p for p, text in pages.items() if not p.is_file() or p.read_text(encoding="utf-8") != text]
     for path in stale:
         if not options.check:

@@ -46,12 +46,10 @@ def collect(folder: str | Path) -> list[dict[str, Any]]:
     return found
 
 
-def collect_benches(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """The records of `actionprompt bench` in a folder, by the stem of their file."""
-    found = {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("bench*.json"))
-    }
-    return {stem: record for stem, record in found.items() if record.get("benchmark") == "bench"}
+def collect_benchmarks(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """The records of `benchmarks/` in a folder, all that has a commit and no `figures`, by the stem of their file."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("*.json"))}
+    return {name: record for name, record in found.items() if "commit" in record and "figures" not in record}
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -135,12 +133,12 @@ def method_table(records: Sequence[dict[str, Any]]) -> str:
 
 def fill(
     text: str, records: Sequence[dict[str, Any]], plot_folder: Path | None = None,
-    benches: Mapping[str, dict[str, Any]] | None = None,
+    benchmarks: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:  # fmt: skip
     """A page with all its generated parts up to date. Names of parts: `methods` (the README's table), `tables DATASET`,
-    of ActionWorld `small` `leaderboard`, `kinds`, `few-shot`, `base-to-novel` and `ablations METHOD`, and `costs NAME`
-    of the record of `actionprompt bench` with this file name. With a folder the plots that the parts show are drawn
-    into it.
+    of ActionWorld `small` `leaderboard`, `kinds`, `few-shot`, `base-to-novel` and `ablations METHOD`; of a benchmark's
+    record by the name of its file `costs NAME` (of `actionprompt bench`), `measured NAME` and `measured NAME PART`.
+    With a folder the plots that the parts show are drawn into it.
 
     Raises:
         ValueError: a part of another name.
@@ -154,7 +152,18 @@ def fill(
         "base-to-novel": lambda: base_to_novel(world, plot_folder),
         **{f"tables {name}": partial(tables, name, records) for name in {r["dataset"] for r in records}},
         **{f"ablations {name}": partial(ablations, name, world, plot_folder) for name in methods.names()},
-        **{f"costs {name}": partial(costs, name, record, plot_folder) for name, record in (benches or {}).items()},
+        **{
+            f"costs {name}": partial(costs, name, record, plot_folder)
+            for name, record in (benchmarks or {}).items()
+            if record.get("benchmark") == "bench"
+        },
+        **{f"measured {name}": partial(measured, record) for name, record in (benchmarks or {}).items()},
+        **{
+            f"measured {name} {part}": partial(measured, record, part)
+            for name, record in (benchmarks or {}).items()
+            for part, found in record.items()
+            if isinstance(found, (Mapping, list))
+        },
     }
     for part in re.findall(r"<!-- generated: (.+?) -->", text):
         if part not in makers:
@@ -290,6 +299,42 @@ def costs(name: str, record: dict[str, Any], plot_folder: Path | None) -> str:
     """What `actionprompt bench` measured: a table, the memory of the published batch, a plot."""
     lines = "\n".join(f"- {line}" for line in bench.memory_lines(record))
     return f"{table(bench.table(record))}\n\n{lines}\n\n{_picture(plot_folder, name, partial(bench.plot, record))}"
+
+
+def measured(record: Mapping[str, Any], part: str = "") -> str:
+    """A part of a benchmark's record as a table: a row for each of its entries, a column for each field, without lists
+    of single measurements. Without a part, one row for each field of the record, but those that say where it is
+    from."""
+    if not part:
+        fields = _flat({key: value for key, value in record.items() if key not in REQUIRED or key == "backbone"})
+        return table([["field", "value"], *([name, _cell(value)] for name, value in fields.items())])
+    found = record[part]
+    entries = found.items() if isinstance(found, Mapping) else enumerate(found, start=1)
+    rows = {str(name): _flat(entry if isinstance(entry, Mapping) else {"value": entry}) for name, entry in entries}
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    named = isinstance(found, Mapping)
+    head = [part.replace("_", " "), *columns] if named else columns
+    cells = {name: [_cell(row.get(column)) for column in columns] for name, row in rows.items()}
+    return table([head, *([name, *row] if named else row for name, row in cells.items())])
+
+
+def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in entry.items():
+        name = key.replace("_", " ")
+        if isinstance(value, Mapping):
+            flat |= {f"{name}, {inner}": x for inner, x in _flat(value).items()}
+        elif not isinstance(value, list):
+            flat[name] = value
+    return flat
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _ablation(
