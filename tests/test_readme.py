@@ -70,3 +70,15 @@ def test_the_demo_runs_and_its_report_is_whole(tmp_path, monkeypatch, capsys):
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     for picture in re.findall(r'src="([^"]+)"', page):
         assert (tmp_path / "demo" / picture).stat().st_size > 5000
+
+
+def test_percentages_in_the_readings_stand_in_a_table_beside_them():
+    pages = [path for path in (ROOT / "results").glob("*.md") if path.name != "README.md"]
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        tables = " ".join(line for line in text.splitlines() if line.startswith("|"))
+        prose = " ".join(line for line in text.splitlines() if not line.startswith("|"))
+        unknown = [
+            n for n in re.findall(r"(?<![\d.])\d\d\.\d(?![\d.])", prose) if n not in re.findall(r"[\d.]+", tables)
+        ]
+        assert not unknown, f"{path.name}: no table on the page says {', '.join(unknown)}"

@@ -1,5 +1,6 @@
 """From records to pages: the right numbers in the right places, and nothing where there is no record."""
 
+import json
 import re
 
 import pytest
@@ -98,3 +99,50 @@ def test_pictures_are_drawn_only_where_a_folder_is_given_and_the_text_is_the_sam
 def test_a_part_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="there is no generated part 'leaderbord'; known are methods, leaderboard"):
         results.fill(page("leaderbord"), RECORDS)
+
+
+def test_a_part_of_a_benchmark_is_a_table_without_single_measurements(tmp_path):
+    found = {
+        "commit": "1234", "seed": 0, "what": "a test", "ratio": 1.2345678, "limit": None,
+        "readers": {"ours": {"seconds": 0.5, "all": [0.4], "failed": 0}, "other": {"seconds": 1234.5, "failed": 3}},
+        "cases": [{"names": ["up", "down"], "real": True, "top1": {"full": 0.25}}],
+    }  # fmt: skip
+    (tmp_path / "some.json").write_text(json.dumps(found))
+    (tmp_path / "run.json").write_text(json.dumps({"commit": "1234", "figures": {}}))
+    benchmarks = results.collect_benchmarks(tmp_path)
+    assert list(benchmarks) == ["some"]
+    text = results.fill(page("measured some readers", "measured some cases", "measured some"), [], None, benchmarks)
+    assert rows(text, "readers |") == [["readers", "seconds", "failed"]]
+    assert rows(text, "ours") + rows(text, "other") == [["ours", "0.5", "0"], ["other", "1,234", "3"]]
+    assert rows(text, "names") + rows(text, "up") == [["names", "real", "top1, full"], ["up, down", "yes", "0.25"]]
+    assert rows(text, "ratio") + rows(text, "limit") + rows(text, "readers, other, failed") == [
+        ["ratio", "1.235"],
+        ["limit", "-"],
+        ["readers, other, failed", "3"],
+    ]
+    assert not rows(text, "commit")
+    with pytest.raises(ValueError, match="'measured some nothing'"):
+        results.fill(page("measured some nothing"), [], None, benchmarks)
+
+
+def test_what_order_is_worth_stands_beside_what_it_costs(tmp_path):
+    def row(model, inference, **more):
+        return {"model": model, "compiled": False, "inference": {"ratio": inference}, "memory_mb": {}, **more}
+
+    benches = {
+        "bench_b16": {
+            "benchmark": "bench",
+            "rows": [
+                row("zeroshot:linear", 1.01, cached_step={"ratio": 0.0004}),
+                row("seeing_in_flowing", 1.08, training_step={"ratio": 2.5}, memory_mb={"training_step": 900.0}),
+                row("mip_clip", 1.2),
+                {"model": "zeroshot", "compiled": False, "error": "out of memory"},
+            ],
+        }
+    }
+    text = results.fill(page("trade bench_b16"), RECORDS, tmp_path, benches)
+    assert rows(text, "`") == [
+        ["`zeroshot linear`", "54.0", "50.0", "1.01", "-", "0.0004", "-"],
+        ["`seeing_in_flowing`", "61.0 ± 1.0", "71.0 ± 1.0", "1.08", "2.5", "-", "900"],
+    ]
+    assert (tmp_path / "trade-bench_b16.png").stat().st_size > 5000

@@ -16,6 +16,8 @@ Weights are random: speed does not depend on them. Names are cut into tokens by 
 since the one of a random tower, a token per letter, would make them three times as long as they are.
 """
 
+import contextlib
+import copy
 import dataclasses
 import functools
 import gc
@@ -26,10 +28,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -45,8 +49,6 @@ FRAME_LIMIT, PROMPT_LIMIT = 1.1, 1.35
 """Goals for inference, as ratios to the bare tower: on frame embeddings; with an `encode` of its own."""
 MEMORY_METHOD, PUBLISHED_MB, PUBLISHED_BATCH = "dual_semantic_tpr", 6601, 32
 """Table 6 of its paper: training memory at T = 8, ViT-B/16. Ours is in MB of 10^6 bytes, the stricter reading."""
-BATCHES = (2, 3, 4)
-"""Clips in the steps from whose memory that of `PUBLISHED_BATCH` is told; a batch of 1 runs other operations."""
 PEAK_FLOPS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "RTX 4090": 165e12}
 """Dense bf16 floating-point operations per second by a part of the GPU's name, from the makers' data sheets."""
 PEERS = {  # name: (patch_px, num_frames)
@@ -118,13 +120,11 @@ def multiply_adds(run: Callable[[], Any]) -> int:
 
 
 class LiveTensors(TorchDispatchMode):
-    """Bytes of tensors that operations made and that are alive: `now`, at most (`peak`), and after each operation
-    (`course`); `known` do not count."""
+    """Bytes of tensors that operations made and that are alive: `now`, and at most (`peak`); `known` do not count."""
 
     def __init__(self, known: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.now = self.peak = 0
-        self.course: list[int] = []
         self._known: dict[int, Any] = {x.untyped_storage()._cdata: None for x in known}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -132,7 +132,6 @@ class LiveTensors(TorchDispatchMode):
         for x in tree_leaves(out):
             if isinstance(x, Tensor) and x.untyped_storage()._cdata not in self._known:
                 self._see(x.untyped_storage())
-        self.course.append(self.now)
         return out
 
     def _see(self, storage: torch.UntypedStorage) -> None:
@@ -462,53 +461,40 @@ def _states(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 
 def batch_memory(method: Method, device: str = "cpu") -> list[dict[str, Any]]:
-    """Memory of a training step with `PUBLISHED_BATCH` clips in MB of 10^6 bytes, with and without bf16 and gradient
-    checkpointing. On CUDA it is measured. On the CPU it is told from the smaller `BATCHES`: what is alive after each
-    operation is a line in the number of clips, so that the peak may move from one operation to another. `error` is
-    that of telling the largest of them, as a share, from the two others."""
-    before = torch.cuda.memory_allocated() if device == "cuda" else 0
-    model, side, cases = method.to(device).train(), method.clip.image.image_size, []
-    num_frames = getattr(method.config, "num_frames", 8)
-    optimizer = torch.optim.AdamW(model.param_groups(1e-6))
-
-    def step(batch_size: int, bf16: bool) -> tuple[Callable[[], None], list[Tensor]]:
-        video = torch.randn(batch_size, num_frames, 3, side, side, device=device)
-        labels = torch.arange(batch_size, device=device) % len(method.class_names)
-        return partial(training_step, model, optimizer, video, labels, device=device, bf16=bf16), [video, labels]
-
-    step(1, False)[0]()  # makes the optimiser's states
-    held = [*model.parameters(), *model.buffers(), *_states(optimizer)]
-    for bf16, recompute in ((False, False), (False, True), (True, False), (True, True)):
-        model.clip.set_gradient_checkpointing(recompute)
-        case: dict[str, Any] = {
-            "precision": "bf16 autocast" if bf16 else "float32",
-            "gradient_checkpointing": recompute,
-        }
+    """Memory of a training step with `PUBLISHED_BATCH` clips of different classes in MB of 10^6 bytes, with and without
+    bf16 and gradient checkpointing. On CUDA it is measured. On the CPU it is counted on tensors that have a shape and
+    no numbers: exactly what a real step makes, without the time that one takes."""
+    before, model = 0, method.train()
+    with contextlib.ExitStack() as without_numbers:
         if device == "cuda":
-            run, inputs = step(PUBLISHED_BATCH, bf16)
-            mb = peak_mb(run, held + inputs, device, before)
+            before = torch.cuda.memory_allocated()
+            model.to(device)
         else:
-            courses = {}
-            for batch_size in BATCHES:
-                run, inputs = step(batch_size, bf16)
-                with LiveTensors(held + inputs) as live:
-                    run()
-                constant = _bytes(held + inputs)
-                courses[batch_size] = [(constant + now) / 1e6 for now in live.course]
-            case["mb_by_batch_size"] = {b: round(max(course), 3) for b, course in courses.items()}
-            first, second, last = BATCHES
-            case["error"] = round(_continued(courses, first, second, last) / max(courses[last]) - 1, 5)
-            mb = _continued(courses, first, last, PUBLISHED_BATCH)
-        cases.append(case | {"mb": round(mb), "below_published": mb < PUBLISHED_MB})
-    model.clip.set_gradient_checkpointing(False)
+            mode = FakeTensorMode()
+            with FakeCopyMode(mode):
+                model = copy.deepcopy(method)
+            without_numbers.enter_context(mode)
+            without_numbers.enter_context(mock.patch.object(torch.Tensor, "unique", _all_different))
+        side, cases = model.clip.image.image_size, []
+        optimizer = torch.optim.AdamW(model.param_groups(1e-6))
+        video = torch.randn(PUBLISHED_BATCH, getattr(method.config, "num_frames", 8), 3, side, side, device=device)
+        labels = torch.arange(PUBLISHED_BATCH, device=device) % len(method.class_names)
+        step = partial(training_step, model, optimizer, device=device)
+        step(video[:1], labels[:1], bf16=False)  # makes the optimiser's states
+        held = [*model.parameters(), *model.buffers(), *_states(optimizer), video, labels]
+        for bf16, recompute in ((False, False), (False, True), (True, False), (True, True)):
+            model.clip.set_gradient_checkpointing(recompute)
+            mb = peak_mb(partial(step, video, labels, bf16=bf16), held, device, before)
+            precision = "bf16 autocast" if bf16 else "float32"
+            case = {"precision": precision, "gradient_checkpointing": recompute, "mb": round(mb, 3)}
+            cases.append(case | {"below_published": mb < PUBLISHED_MB})
+        model.clip.set_gradient_checkpointing(False)
     return cases
 
 
-def _continued(courses: dict[int, list[float]], a: int, b: int, to: int) -> float:
-    """The peak at batch size `to`, each operation continued along its line through those at `a` and `b`."""
-    if len(courses[a]) != len(courses[b]):
-        raise RuntimeError(f"batches of {a} and {b} run different operations: their memory cannot be continued")
-    return max(x + (to - a) * (y - x) / (b - a) for x, y in zip(courses[a], courses[b]))
+def _all_different(labels: Tensor, *, return_inverse: bool) -> tuple[Tensor, Tensor]:
+    """What `labels.unique` gives where all labels are different."""
+    return labels, torch.arange(len(labels), device=labels.device)
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
@@ -553,7 +539,7 @@ def memory_lines(record: dict[str, Any]) -> list[str]:
     return [
         f"{item['model']}, {item['backbone']}, batch {size}, {case['precision']}"
         f"{', gradient checkpointing' if case['gradient_checkpointing'] else ''}: "
-        f"{case['mb']} MB, {'below' if case['below_published'] else 'not below'} "
+        f"{case['mb']:,.0f} MB, {'below' if case['below_published'] else 'not below'} "
         f"{memory['published_mb']} MB"
         for item in memory["measured"]
         for case in item["cases"]

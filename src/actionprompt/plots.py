@@ -60,6 +60,19 @@ def dots(
     _save(figure, path)
 
 
+def scatter(path: str | Path, title: str, x_name: str, y_name: str, points: Mapping[str, tuple[float, Point]]) -> None:
+    """A named point per entry: its x, and its value with deviation as y."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for name, (x, y) in points.items():
+        axis.errorbar([x], [y.mean], yerr=[y.std or 0], fmt="o", ms=5, capsize=3, label=name)
+    axis.set(title=title, xlabel=x_name, ylabel=y_name)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    _save(figure, path)
+
+
 def lines(path: str | Path, title: str, x_name: str, series: Mapping[str, Mapping[float, Point]]) -> None:
     """One line per series: x -> value, with its deviation; the x axis is logarithmic to base 2."""
     import matplotlib.pyplot as plt

@@ -137,13 +137,14 @@ def fill(
 ) -> str:  # fmt: skip
     """A page with all its generated parts up to date. Names of parts: `methods` (the README's table), `tables DATASET`,
     of ActionWorld `small` `leaderboard`, `kinds`, `few-shot`, `base-to-novel` and `ablations METHOD`; of a benchmark's
-    record by the name of its file `costs NAME` (of `actionprompt bench`), `measured NAME` and `measured NAME PART`.
-    With a folder the plots that the parts show are drawn into it.
+    record, by the name of its file, `costs NAME` and `trade NAME` (of `actionprompt bench`), `measured NAME` and
+    `measured NAME PART`. With a folder the plots that the parts show are drawn into it.
 
     Raises:
         ValueError: a part of another name.
     """
-    world = _world(records)
+    world, benchmarks = _world(records), benchmarks or {}
+    benches = {name: dict(record) for name, record in benchmarks.items() if record.get("benchmark") == "bench"}
     makers: dict[str, Callable[[], str]] = {
         "methods": lambda: method_table(records),
         "leaderboard": lambda: leaderboard(world, plot_folder),
@@ -152,15 +153,12 @@ def fill(
         "base-to-novel": lambda: base_to_novel(world, plot_folder),
         **{f"tables {name}": partial(tables, name, records) for name in {r["dataset"] for r in records}},
         **{f"ablations {name}": partial(ablations, name, world, plot_folder) for name in methods.names()},
-        **{
-            f"costs {name}": partial(costs, name, record, plot_folder)
-            for name, record in (benchmarks or {}).items()
-            if record.get("benchmark") == "bench"
-        },
-        **{f"measured {name}": partial(measured, record) for name, record in (benchmarks or {}).items()},
+        **{f"costs {name}": partial(costs, name, record, plot_folder) for name, record in benches.items()},
+        **{f"trade {name}": partial(trade, world, record, plot_folder, name) for name, record in benches.items()},
+        **{f"measured {name}": partial(measured, record) for name, record in benchmarks.items()},
         **{
             f"measured {name} {part}": partial(measured, record, part)
-            for name, record in (benchmarks or {}).items()
+            for name, record in benchmarks.items()
             for part, found in record.items()
             if isinstance(found, (Mapping, list))
         },
@@ -326,6 +324,8 @@ def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
             flat |= {f"{name}, {inner}": x for inner, x in _flat(value).items()}
         elif not isinstance(value, list):
             flat[name] = value
+        elif value and all(isinstance(x, str) for x in value):
+            flat[name] = ", ".join(value)
     return flat
 
 
@@ -335,6 +335,33 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def trade(world: Sequence[dict[str, Any]], record: dict[str, Any], plot_folder: Path | None, name: str) -> str:
+    """What seeing the order of time is worth, closed-set, beside what a clip and a training step cost (`bench`)."""
+    cost = {row["model"]: row for row in record["rows"] if "error" not in row and not row["compiled"]}
+    rows = [["entry", "closed-set", "pair", "inference ÷", "step ÷", "cached step ÷", "training MB"]]
+    points: dict[str, tuple[float, plots.Point]] = {}
+    for method, variant in entries():
+        row = cost.get(f"{method}:{variant}" if variant else method)
+        accuracy, pair = (
+            _figures(world, method, variant, "accuracy", "closed-set", "zero-shot"),
+            _kinds(world, method, variant, "pair", "closed-set", "zero-shot"),
+        )
+        if row is None or not pair:
+            continue
+        steps = [f"{row[key]['ratio']:.3g}" if key in row else "-" for key in ("training_step", "cached_step")]
+        memory = f"{row['memory_mb']['training_step']:.0f}" if "training_step" in row["memory_mb"] else "-"
+        inference = row["inference"]["ratio"]
+        rows.append(
+            [_row_name(method, variant), mean_std(accuracy), mean_std(pair), f"{inference:.2f}", *steps, memory]
+        )
+        if point := _point(pair):
+            points[_row_name(method, variant).strip("`")] = (inference, point)
+    picture = _picture(plot_folder, f"trade-{name}", lambda path: plots.scatter(
+        path, "What order costs", "time of a clip, bare tower = 1", "right within reversible pairs, %", points
+    ))  # fmt: skip
+    return table(rows) + "\n\n" + picture
 
 
 def _ablation(
