@@ -501,12 +501,19 @@ def bench(args: Sequence[str]) -> int:
     write(options.out, record)
     bench.plot(record, options.out.with_suffix(".png"))
     head, *rows = bench.table(record)
+    shown = [head.index(name) for name in ("model", "inference ÷", "goal", "step ÷", "trained M", "training MB")]
     for backbone in options.backbones:
-        table = Table(*head[1:], title=f"{backbone}   ÷: ratio to the bare tower in the same run", box=box.SIMPLE)
+        table = Table(title=f"{backbone}   ÷: ratio to the bare tower in the same run", box=box.SIMPLE)
+        for index in shown:
+            table.add_column(head[index].replace(" ", "\n"), no_wrap=True)
         for row in rows:
-            if row[0] == backbone:
-                table.add_row(*map(escape, row[1:]))
+            if row[0] == backbone and not row[2].startswith("failed"):
+                table.add_row(*(escape(row[index]) for index in shown))
         out.print(table)
+    for row in record["rows"]:
+        if "error" in row:
+            reason = f"{row['backbone']}, {row['model']}: {row['error']}"
+            err.print(f"[red]failed:[/] {escape(reason)}", soft_wrap=True)
     for line in bench.memory_lines(record):
         out.print(escape(line), highlight=False, soft_wrap=True)
     if options.device == "cuda" and record["peak_flops"] is None:
