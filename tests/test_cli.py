@@ -202,3 +202,35 @@ def test_list_names_every_method_and_data_set(capsys):
     assert code == 0
     for name in [*methods.names(), *datasets.names()]:
         assert name in out
+
+
+def test_a_run_that_has_a_record_is_passed_by_and_other_options_are_named(folder, tmp_path, capsys):
+    command = (
+        f"run zeroshot --protocol zero-shot --clips.root {folder} {NANO} --out {tmp_path} "
+        "--skip-existing --train.num-workers 0 --data.num-frames"
+    )
+    code, out, _ = call(f"{command} 4", capsys)
+    assert code == 0
+    (path,) = tmp_path.glob("*.json")
+    made = path.read_text()
+    assert "accuracy" in out
+
+    code, out, _ = call(f"{command} 4", capsys)
+    assert (code, " ".join(out.split())) == (0, f"{path} is there")
+    _, out, _ = call(f"{command} 2", capsys)
+    assert " ".join(out.split()) == f"{path} is there, made with other options: data.num_frames 4, now 2"
+    assert path.read_text() == made
+
+
+def test_explain_writes_every_file_that_is_named(folder, tmp_path, capsys):
+    run, clip = tmp_path / "run", folder / "test" / "red_light" / "0.mp4"
+    training = "--train.epochs 1 --train.batch-size 4 --train.num-workers 0 --data.num-frames 2"
+    assert call(f"train zeroshot --variant linear --clips.root {folder} --out {run} {NANO} {training}", capsys)[0] == 0
+    files = [tmp_path / "map.png", tmp_path / "map.gif"]
+    code, out, _ = call(f"explain --out {files[0]} --out {files[1]} --model {run} {clip}", capsys)
+    assert code == 0
+    assert out.split() == [str(path) for path in files]
+    assert all(path.stat().st_size > 1000 for path in files)
+    code, _, err = call(f"explain --model {run} {clip}", capsys)
+    assert code == 2
+    assert "give --out FILE.png" in err

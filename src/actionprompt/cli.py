@@ -345,7 +345,7 @@ def run(args: Sequence[str]) -> int:
     from functools import partial
 
     from actionprompt import checkpoint, experiment, protocols
-    from actionprompt.config import DataConfig, TrainConfig
+    from actionprompt.config import DataConfig, TrainConfig, to_json
     from actionprompt.evaluate import write_scores
     from actionprompt.records import write
 
@@ -376,7 +376,8 @@ def run(args: Sequence[str]) -> int:
         scores: bool = False
         """Also write every clip's class probabilities."""
         skip_existing: bool = False
-        """Pass by what has a record already, so that a queue of runs can be started again."""
+        """Pass by what has a record already, so that a queue of runs can be started again; says so if the record was
+        made with another backbone or other options of data or training."""
         method: module.Config = field(default_factory=lambda: defaults["method"])
         data: DataConfig = field(default_factory=lambda: defaults["data"])
         train: TrainConfig = field(default_factory=lambda: defaults["train"])
@@ -409,7 +410,15 @@ def run(args: Sequence[str]) -> int:
         stem = "-".join(filter(None, [options.clips.dataset, options.clips.size, plan.protocol + shots, name, label]))
         stem = f"{stem}-s{seed}"
         if options.skip_existing and (options.out / f"{stem}.json").is_file():
-            out.print(f"{options.out / stem}.json is there")
+            there = json.loads((options.out / f"{stem}.json").read_text(encoding="utf-8"))
+            now = {"backbone": {"name": options.backbone}, "data": to_json(options.data),
+                   "train": to_json(dataclasses.replace(options.train, seed=seed))}  # fmt: skip
+            other = [
+                f"{part}.{name} {there[part].get(name)}, now {value}"
+                for part, fields in now.items() for name, value in fields.items() if there[part].get(name) != value
+            ]  # fmt: skip
+            made = f", made with other options: {'; '.join(other)}" if other else ""
+            out.print(escape(f"{options.out / stem}.json is there{made}"), soft_wrap=True)
             continue
         with _bar(f"{stem}: training") as step, _bar("encoding") as encode, _bar("testing") as test:
             record = experiment.run(
@@ -602,14 +611,16 @@ def explain(args: Sequence[str]) -> int:
     @dataclass(frozen=True)
     class Explain:
         video: tyro.conf.Positional[Path]
-        out: tuple[Path, ...]
-        """Files to write: .png (a strip), .gif or .mp4."""
+        out: tyro.conf.UseAppendAction[tuple[Path, ...]]
+        """File to write: .png (a strip), .gif or .mp4; may be given again for another."""
         model: Path
         """A run or model folder."""
         num_layers: int = 3
         """Last layers whose attention is averaged."""
 
     options: Explain = tyro.cli(Explain, args=list(args), prog="actionprompt explain")
+    if not options.out:
+        raise ValueError("expected a file to write; give --out FILE.png")
     predictor = predict.load(options.model)
     result = explain.explain(
         options.video, predictor.method, predictor.config, num_layers=options.num_layers, device=predictor.device
