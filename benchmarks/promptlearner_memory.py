@@ -12,7 +12,6 @@ comparison: a loss over all classes, cross-entropy on the logits with the gradie
 import argparse
 import contextlib
 import time
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,41 +20,12 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from actionprompt import methods, records
 from actionprompt.backbone import load_clip
+from actionprompt.bench import LiveTensors
 
 NUM_TOKENS = 77
-
-
-class Watch(TorchDispatchMode):
-    """Bytes of the storages alive that were made while watching, now and at most."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive: dict[int, int] = {}
-        self.now = self.peak = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self.add(tensor.untyped_storage())
-        return result
-
-    def add(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self.alive:
-            return
-        self.alive[key] = storage.nbytes()
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self.drop, key)
-
-    def drop(self, key: int) -> None:
-        self.now -= self.alive.pop(key)
 
 
 def count(
@@ -72,19 +42,17 @@ def count(
         assert method.ids.shape[1] + method.contexts.shape[1] == NUM_TOKENS
         clip.set_gradient_checkpointing(checkpointing)
         labels, video = torch.arange(batch), torch.randn(batch, num_frames, 3, 224, 224)
-        watch = Watch()
-        for tensor in [*method.parameters(), *method.buffers()]:
-            watch.add(tensor.untyped_storage())
-        with watch:
-            before = watch.now
+        weights = [*method.parameters(), *method.buffers()]
+        before = sum({x.untyped_storage()._cdata: x.untyped_storage().nbytes() for x in weights}.values())
+        with LiveTensors(weights) as live:
             loss = F.cross_entropy(method(video), labels) if all_classes else method(video, labels)["loss"]
-            kept = watch.now - before
+            kept = live.now
             loss.backward()
         moments = 2 * sum(parameter.nbytes for parameter in method.parameters())
     row = {
         "batch": batch, "num_frames": num_frames, "num_classes": num_classes, "checkpointing": checkpointing,
         "all_classes": all_classes, "real": real, "weights_and_moments_mb": (before + moments) / 1e6,
-        "kept_by_forward_mb": kept / 1e6, "peak_mb": (watch.peak + moments) / 1e6,
+        "kept_by_forward_mb": kept / 1e6, "peak_mb": (before + live.peak + moments) / 1e6,
     }  # fmt: skip
     print(row, flush=True)
     return row
