@@ -10,8 +10,8 @@ turn, so that a busy machine slows both sides alike. Random weights: speed does 
   first tokens: the least that any method with prompts in the first layer pays.
 - Where the time goes: each part of a layer by itself.
 - Multiply-adds, counted as the operations run.
-- Peak of the tensors alive in a training step of one clip, beside weights and optimiser, in float32. Times 32 it is an
-  upper bound for a batch of 32, since gradients of weights are the same for any number of clips.
+
+Memory at the published batch of 32 is counted by `actionprompt bench`.
 """
 
 import argparse
@@ -26,19 +26,11 @@ from torch import Tensor
 
 from actionprompt import methods, records
 from actionprompt.backbone import load_clip
-from actionprompt.bench import LiveTensors, against, multiply_adds, turns
+from actionprompt.bench import against, multiply_adds, turns
 from actionprompt.datasets._base import read_labels
 from actionprompt.methods.dual_semantic_tpr import VARIANTS, join
 
-PUBLISHED_MB, PUBLISHED_BATCH = 6601, 32
-"""Table 6, T = 8: training memory on HMDB-51."""
 NUM_FRAMES = 8
-
-
-def peak_mib(run: Callable[[], Any], method: torch.nn.Module) -> float:
-    with LiveTensors([*method.parameters(), *method.buffers()]) as live:
-        run()
-    return live.peak / 2**20
 
 
 @torch.no_grad()
@@ -95,15 +87,7 @@ def measure(repeats: int) -> dict[str, Any]:
         turns({"frozen tower": frozen_step, "whole method": step}, repeats), "frozen tower"
     )
 
-    memory = {}
-    for recompute in (False, True):
-        clip.set_gradient_checkpointing(recompute)
-        name = "layers recomputed" if recompute else "as it is"
-        memory[name] = round(peak_mib(lambda: method(video, label)["loss"].backward(), method), 1)
-        optimizer.zero_grad(set_to_none=True)
-    clip.set_gradient_checkpointing(False)
     trained = sum(p.numel() for p in method.parameters() if p.requires_grad)
-    constant = (sum(p.numel() for p in method.parameters()) + 2 * trained) * 4 / 2**20
 
     for m in (method, plain):
         m.eval().requires_grad_(False)
@@ -128,14 +112,6 @@ def measure(repeats: int) -> dict[str, Any]:
             name: {"G": round(n / 1e9, 2), "ratio": round(n / counted["bare tower"], 4)} for name, n in counted.items()
         },
         **timed,
-        "training_memory_float32_mib": {
-            "tensors_of_a_step_per_clip": memory,
-            "weights_and_optimiser": round(constant),
-            f"at_most_with_batch_{PUBLISHED_BATCH}": {
-                name: round(constant + PUBLISHED_BATCH * peak) for name, peak in memory.items()
-            },
-            f"published_mb_with_batch_{PUBLISHED_BATCH}": PUBLISHED_MB,
-        },
     }
 
 
