@@ -119,6 +119,7 @@ def test_attention_bias_masks_and_weights_are_those_of_the_layer():
         hide[:, 3:] = -torch.inf
         seen = layer.attend(x, hide)[:, :3]
         torch.testing.assert_close(seen, layer.attend(x[:, :3]))
+        torch.testing.assert_close(layer(x, hide, keep=3), layer.feed(seen))
         q, k, v = layer._qkv(x)
         y = layer.attention_weights(x) @ v
         by_hand = x + layer.self_attn.out_proj(y.transpose(1, 2).flatten(2))

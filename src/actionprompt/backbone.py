@@ -32,7 +32,8 @@ BPE_FILE = "bpe_simple_vocab_16e6.txt.gz"
 
 
 class Layer(nn.Module):
-    """One pre-norm transformer layer: `x = attend(x)`, then `x = feed(x)`; the two halves can be called apart."""
+    """One pre-norm transformer layer: `x = attend(x)`, then `x = feed(x)`; the two halves can be called apart. Called
+    whole, it keeps half as much for a backward pass that recomputes."""
 
     def __init__(self, hf_layer: Any, *, is_causal: bool) -> None:
         super().__init__()
@@ -44,16 +45,17 @@ class Layer(nn.Module):
         self.is_causal = is_causal
         self.recompute = False
         self.record: list[tuple[Tensor, Tensor | None]] | None = None
-        """A list here takes down what `attend` is given, (x, bias) of every call: for pictures of the attention."""
+        """A list here takes down what the attention is given, (x, bias) of every call: for pictures of it."""
 
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """x [N, L, D] -> [N, L, D]; see `attend` for `bias`."""
-        return self.feed(self.attend(x, bias))
+    def forward(self, x: Tensor, bias: Tensor | None = None, *, keep: int | None = None) -> Tensor:
+        """x [N, L, D] -> [N, L, D]; see `attend` for `bias`. With `keep` only the first so many tokens go on to
+        `feed`."""
+        self._take_down(x, bias)
+        return self._run(lambda x, bias: self._feed(self._attend(x, bias)[:, :keep]), x, bias)
 
     def attend(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """x + MHSA(LN(x)). `bias` [*, L, L] is added to the attention logits before the softmax (-inf masks)."""
-        if self.record is not None:
-            self.record.append((x.detach(), bias))
+        self._take_down(x, bias)
         return self._run(self._attend, x, bias)
 
     def keys_values(self, x: Float[Tensor, "N L D"]) -> tuple[Float[Tensor, "N H L d"], Float[Tensor, "N H L d"]]:
@@ -74,7 +76,7 @@ class Layer(nn.Module):
 
     def feed(self, x: Tensor) -> Tensor:
         """x + MLP(LN(x))."""
-        return self._run(lambda x: x + self.mlp(self.layer_norm2(x)), x)
+        return self._run(self._feed, x)
 
     def attention_weights(self, x: Float[Tensor, "N L D"], bias: Tensor | None = None) -> Float[Tensor, "N H L L"]:
         """The softmax of `attend` on the same input; for pictures of what the tower looks at."""
@@ -84,6 +86,10 @@ class Layer(nn.Module):
         if self.is_causal:
             logits = logits + torch.full_like(logits, -torch.inf).triu(1)
         return logits.softmax(-1)
+
+    def _take_down(self, x: Tensor, bias: Tensor | None) -> None:
+        if self.record is not None:
+            self.record.append((x.detach(), bias))
 
     def _qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         attn, y = self.self_attn, self.layer_norm1(x)
@@ -106,10 +112,13 @@ class Layer(nn.Module):
         y = _attention(q, keys, values, mask)
         return x + self.self_attn.out_proj(y.transpose(1, 2).flatten(2))
 
-    def _run(self, half: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
+    def _feed(self, x: Tensor) -> Tensor:
+        return x + self.mlp(self.layer_norm2(x))
+
+    def _run(self, part: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(half, *args, use_reentrant=False)
-        return half(*args)
+            return checkpoint(part, *args, use_reentrant=False)
+        return part(*args)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, is_causal: bool = False) -> Tensor:

@@ -104,7 +104,7 @@ def prompted_frames(
     layers: list[Any] = list(image.layers)
     for layer, prompt in zip(layers, prompts, strict=True):
         tokens = prompt(x[:, 0].unflatten(0, frames)).flatten(0, 1)
-        x = layer.feed(layer.attend(torch.cat([x, tokens], 1))[:, :length])
+        x = layer(torch.cat([x, tokens], 1), keep=length)
     return image.project(x[:, 0]).unflatten(0, frames)
 
 

@@ -372,8 +372,7 @@ class Model(Method):
         layers: list[Any] = list(tower.layers)
         for layer, prompts in zip(layers, self.prompts):
             tokens = join([x, *prompts(x[:, :, 0])], size).flatten(0, 1)
-            z = layer.attend(tokens)[:, : x.shape[2]]  # Eq. 13, and the prompts are dropped
-            x = layer.feed(z).unflatten(0, size)  # Eq. 14
+            x = layer(tokens, keep=x.shape[2]).unflatten(0, size)  # Eq. 13, the prompts are dropped, Eq. 14
         return tower.project(x[:, :, 0])  # Eq. 3
 
     def similarities(
