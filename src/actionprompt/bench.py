@@ -521,7 +521,7 @@ def table(record: dict[str, Any]) -> list[list[str]]:
         cells = [
             row["backbone"], name, row["num_frames"], f"{inference['clips_per_s']:.3g}", f"{inference['ratio']:.2f}",
             f"{row['inference_limit']} {'met' if row['within_limit'] else 'missed'}" if row["kind"] == "method" else "",
-            f"{step['ratio']:.2f}" if step else "", f"{cached['ratio']:.4f}" if cached else "",
+            f"{step['ratio']:.2f}" if step else "", ratio_cell(cached),
             f"{row['trained_parameters'] / 1e6:.2f}", f"{ours / bare:.3f}", f"{row['memory_mb']['inference']:.0f}",
             f"{row['memory_mb']['training_step']:.0f}" if step else "",
             f"{step['calls_per_s']:.3g}" if step else "",
@@ -530,6 +530,11 @@ def table(record: dict[str, Any]) -> list[list[str]]:
             cells += [f"{100 * x['flops_utilisation']:.0f}" if x else "" for x in (inference, step)]
         rows.append([str(cell) for cell in cells])
     return rows
+
+
+def ratio_cell(entry: Mapping[str, Any]) -> str:
+    """A ratio that may be tiny; empty where nothing was measured."""
+    return "" if not entry else "<0.001" if entry["ratio"] < 0.001 else f"{entry['ratio']:.2g}"
 
 
 def memory_lines(record: dict[str, Any]) -> list[str]:

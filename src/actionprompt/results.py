@@ -350,8 +350,8 @@ def trade(world: Sequence[dict[str, Any]], record: dict[str, Any], plot_folder: 
         )
         if row is None or not pair:
             continue
-        steps = [f"{row[key]['ratio']:.3g}" if key in row else "-" for key in ("training_step", "cached_step")]
-        memory = f"{row['memory_mb']['training_step']:.0f}" if "training_step" in row["memory_mb"] else "-"
+        steps = [bench.ratio_cell(row.get(key, {})) for key in ("training_step", "cached_step")]
+        memory = f"{row['memory_mb']['training_step']:.0f}" if "training_step" in row["memory_mb"] else ""
         inference = row["inference"]["ratio"]
         rows.append(
             [_row_name(method, variant), mean_std(accuracy), mean_std(pair), f"{inference:.2f}", *steps, memory]
