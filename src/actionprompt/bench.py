@@ -534,7 +534,7 @@ def table(record: dict[str, Any]) -> list[list[str]]:
 
 def ratio_cell(entry: Mapping[str, Any]) -> str:
     """A ratio that may be tiny; empty where nothing was measured."""
-    return "" if not entry else "<0.001" if entry["ratio"] < 0.001 else f"{entry['ratio']:.2g}"
+    return "" if not entry else "<0.001" if entry["ratio"] < 0.001 else f"{entry['ratio']:.3g}"
 
 
 def memory_lines(record: dict[str, Any]) -> list[str]:

@@ -344,22 +344,19 @@ def trade(world: Sequence[dict[str, Any]], record: dict[str, Any], plot_folder: 
     points: dict[str, tuple[float, plots.Point]] = {}
     for method, variant in entries():
         row = cost.get(f"{method}:{variant}" if variant else method)
-        accuracy, pair = (
-            _figures(world, method, variant, "accuracy", "closed-set", "zero-shot"),
-            _kinds(world, method, variant, "pair", "closed-set", "zero-shot"),
-        )
-        if row is None or not pair:
+        accuracy = _figures(world, method, variant, "accuracy", "closed-set", "zero-shot")
+        pair = _kinds(world, method, variant, "pair", "closed-set", "zero-shot")
+        point = _point(pair)
+        if row is None or point is None:
             continue
-        steps = [bench.ratio_cell(row.get(key, {})) for key in ("training_step", "cached_step")]
-        memory = f"{row['memory_mb']['training_step']:.0f}" if "training_step" in row["memory_mb"] else ""
-        inference = row["inference"]["ratio"]
-        rows.append(
-            [_row_name(method, variant), mean_std(accuracy), mean_std(pair), f"{inference:.2f}", *steps, memory]
-        )
-        if point := _point(pair):
-            points[_row_name(method, variant).strip("`")] = (inference, point)
+        ratios = [bench.ratio_cell(row.get(key, {})) for key in ("inference", "training_step", "cached_step")]
+        memory = row["memory_mb"].get("training_step")
+        numbers = [mean_std(accuracy), mean_std(pair), *ratios, f"{memory:.0f}" if memory else ""]
+        rows.append([_row_name(method, variant), *numbers])
+        if "training_step" in row:
+            points[_row_name(method, variant).strip("`")] = (row["training_step"]["ratio"], point)
     picture = _picture(plot_folder, f"trade-{name}", lambda path: plots.scatter(
-        path, "What order costs", "time of a clip, bare tower = 1", "right within reversible pairs, %", points
+        path, "What order costs", "a training step, bare tower = 1", "right within reversible pairs, %", points
     ))  # fmt: skip
     return table(rows) + "\n\n" + picture
 
