@@ -77,7 +77,7 @@ def lines(path: str | Path, title: str, x_name: str, series: Mapping[str, Mappin
     """One line per series: x -> value, with its deviation; the x axis is logarithmic to base 2."""
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for name, points in series.items():
         xs = sorted(points)
         errors = [points[x].std or 0 for x in xs]
@@ -89,7 +89,7 @@ def lines(path: str | Path, title: str, x_name: str, series: Mapping[str, Mappin
     axis.set_ylabel("%")
     axis.grid(alpha=0.3)
     if series:
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     axis.set_title(title, fontsize=10)
     _save(figure, path)
 
