@@ -5,10 +5,10 @@
 Sized for two CPU cores: `small` (720 training and 360 test clips), the embedded tiny CLIP, 8 frames, views 1x1. Methods
 with frozen features train from the cache, in one or two minutes per record. Methods with the tower in every step pay
 about 45 ms of one core per clip and step in bf16, three minutes per record; a processor without bf16 instructions
-takes ten times as long in bf16 and twice as long in float32, and wants `--precision no`. Few epochs at high rates: the
-papers' recipes, made for thirty epochs and more of full-size towers, would not get there in that time. Neither crops
-nor grey pictures, which the tiny CLIP has not seen: untrained, it names 48 % of 240 training clips, 30 % after crops of
-0.6 to 1, 13 % in grey (results/tiny_clip_limits.json).
+takes many times as long in bf16 and about twice as long in float32, and wants `--precision no`. Few epochs at high
+rates: the papers' recipes, made for thirty epochs and more of full-size towers, would not get there in that time.
+Neither crops nor grey pictures, which the tiny CLIP has not seen: untrained, it names 48 % of 240 training clips, 30 %
+after crops of 0.6 to 1, 13 % in grey (results/tiny_clip_limits.json).
 
 Stop it at any time and start it again: it goes on where it stopped, also inside a training. The first seed of every
 line comes first. Two of these at once, with different `--only`, use two cores best.

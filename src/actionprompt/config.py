@@ -70,7 +70,7 @@ class TrainConfig:
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0 is off."""
     mixed_precision: Literal["no", "bf16"] = "no"
-    """bf16 is faster on a GPU and on processors with bf16 instructions; others emulate it, ten times slower."""
+    """bf16 is faster on a GPU and on processors with bf16 instructions; others emulate it and are far slower."""
     gradient_checkpointing: bool = False
     """Recompute the towers' layers in the backward pass: less memory, about a third more time."""
     seed: int = 0
