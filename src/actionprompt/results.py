@@ -296,7 +296,8 @@ def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | 
 def costs(name: str, record: dict[str, Any], plot_folder: Path | None) -> str:
     """What `actionprompt bench` measured: a table, the memory of the published batch, a plot."""
     lines = "\n".join(f"- {line}" for line in bench.memory_lines(record))
-    return f"{table(bench.table(record))}\n\n{lines}\n\n{_picture(plot_folder, name, partial(bench.plot, record))}"
+    parts = (table(bench.table(record)), lines, _picture(plot_folder, name, partial(bench.plot, record)))
+    return "\n\n".join(part for part in parts if part)
 
 
 def measured(record: Mapping[str, Any], part: str = "") -> str:
