@@ -89,6 +89,8 @@ def main() -> int:
     args = parser.parse_args()
     lines = [line.split(" --seeds ") for line in QUEUE if line.startswith(tuple(args.only))]
     runs = [(int(seed), command) for command, seeds in lines for seed in seeds.split() if int(seed) in args.seeds]
+    if not runs:
+        parser.error("no line of QUEUE starts with one of --only and has one of --seeds (0, 1, 2)")
     failed = []
     for seed, command in sorted(runs, key=lambda run: run[0]):
         command = command.replace("mixed-precision bf16", f"mixed-precision {args.precision}")
