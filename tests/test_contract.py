@@ -1,7 +1,7 @@
 """The contract every method is held to. New files in `methods/` are found by themselves."""
 
 import dataclasses
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -211,6 +211,28 @@ def test_gradient_checkpointing_changes_no_gradient(name, variant):
     assert gradients[0].keys() == gradients[1].keys()
     for key, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][key], gradient, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", methods.names())
+def test_compiling_changes_no_score_and_no_gradient(name, as_users_call):
+    torch.compiler.reset()
+    scores, gradients = [], []
+    for prepare in (lambda method: method, partial(torch.compile, backend="aot_eager")):
+        method = build(name, None, noise=0.02)
+        run = prepare(method)
+        with torch.no_grad():
+            method.eval()
+            scores.append(run(video()))
+        torch.manual_seed(0)
+        if (name, None) not in UNTRAINED:
+            method.train()
+            run(video(), torch.tensor([0, 1, 1]))["loss"].backward()
+        gradients.append({key: p.grad for key, p in method.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(*scores, rtol=1e-4, atol=1e-5)
+    assert gradients[0].keys() == gradients[1].keys()
+    for key, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][key], gradient, rtol=1e-3, atol=1e-4)
 
 
 @every
