@@ -143,6 +143,6 @@ def test_what_order_is_worth_stands_beside_what_it_costs(tmp_path):
     text = results.fill(page("trade bench_b16"), RECORDS, tmp_path, benches)
     assert rows(text, "`") == [
         ["`zeroshot linear`", "54.0", "50.0", "1.01", "", "<0.001"],
-        ["`seeing_in_flowing`", "61.0 ± 1.0", "71.0 ± 1.0", "1.08", "2.5", "", "900"],
+        ["`seeing_in_flowing`", "61.0 ± 1.0", "71.0 ± 1.0", "1.08", "2.50", "", "900"],
     ]
     assert (tmp_path / "trade-bench_b16.png").stat().st_size > 5000

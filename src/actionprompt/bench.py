@@ -519,9 +519,9 @@ def table(record: dict[str, Any]) -> list[list[str]]:
         inference, step, cached = (row.get(key, {}) for key in ("inference", "training_step", "cached_step"))
         ours, bare = (r["multiply_adds_per_clip"]["inference"] for r in (row, tower))
         cells = [
-            row["backbone"], name, row["num_frames"], f"{inference['clips_per_s']:.3g}", f"{inference['ratio']:.2f}",
+            row["backbone"], name, row["num_frames"], f"{inference['clips_per_s']:.3g}", ratio_cell(inference),
             f"{row['inference_limit']} {'met' if row['within_limit'] else 'missed'}" if row["kind"] == "method" else "",
-            f"{step['ratio']:.2f}" if step else "", ratio_cell(cached),
+            ratio_cell(step), ratio_cell(cached),
             f"{row['trained_parameters'] / 1e6:.2f}", f"{ours / bare:.3f}", f"{row['memory_mb']['inference']:.0f}",
             f"{row['memory_mb']['training_step']:.0f}" if step else "",
             f"{step['calls_per_s']:.3g}" if step else "",
@@ -533,8 +533,12 @@ def table(record: dict[str, Any]) -> list[list[str]]:
 
 
 def ratio_cell(entry: Mapping[str, Any]) -> str:
-    """A ratio that may be tiny; empty where nothing was measured."""
-    return "" if not entry else "<0.001" if entry["ratio"] < 0.001 else f"{entry['ratio']:.3g}"
+    """A ratio in hundredths, below 0.1 in thousandths: no digit more than its noise allows; empty where nothing was
+    measured."""
+    if not entry:
+        return ""
+    ratio = entry["ratio"]
+    return "<0.001" if ratio < 0.001 else f"{ratio:.3f}" if ratio < 0.1 else f"{ratio:.2f}"
 
 
 def memory_lines(record: dict[str, Any]) -> list[str]:
