@@ -244,7 +244,7 @@ def _step(
             losses = model(micro.video, micro.label, features=micro.features)
             if not bool(losses["loss"].isfinite()):
                 raise FloatingPointError(
-                    f"step {step + 1}: the loss is {float(losses['loss'])}; lower the learning rate, or look at these "
+                    f"step {step + 1}: the loss is {losses['loss'].item()}; lower the learning rate, or look at these "
                     f"clips: {', '.join(micro.key)}"
                 )
             # processes average their gradients, so that this makes the mean over the clips of the whole batch
