@@ -17,6 +17,7 @@ from actionprompt import methods
 from actionprompt.backbone import load_clip
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.datasets._base import Clip, ClipList
+from actionprompt.evaluate import predict_clips
 from actionprompt.train import fit
 from actionprompt.transforms import Augment
 from actionprompt.video import write_video
@@ -51,6 +52,16 @@ def train(clips: ClipList, folder: Path, *, method: str = "vifi_clip", variant: 
         model, clips, folder, config=TrainConfig(**options), data_config=data_config, cache=cache, cpu=True,
         on_step=on_step,
     )  # fmt: skip
+
+
+def test_predictions_keep_nothing_for_a_backward_pass(clips, monkeypatch):
+    method = methods.build("vifi_clip", load_clip("random:nano"), clips.class_names)
+    head, given = method.head, []
+    monkeypatch.setattr(method, "head", lambda feature: given.append(feature) or head(feature))
+    for _, answer in predict_clips(method, clips.clips[:3], DataConfig(num_frames=4), num_workers=0):
+        assert not answer.requires_grad
+        assert torch.is_grad_enabled(), "the caller may train between two answers"
+    assert [feature.requires_grad for feature in given] == [False]
 
 
 def log(folder: Path) -> list[dict]:

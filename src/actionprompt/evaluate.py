@@ -5,6 +5,7 @@ Letters: B clips of a batch, V views, K classes, C clips of a list.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +49,6 @@ def pool_views(logits: Float[Tensor, "B V K"], pooling: Literal["probabilities",
     return logits.softmax(-1).mean(1) if pooling == "probabilities" else logits.mean(1).softmax(-1)
 
 
-@torch.no_grad()
 def predict_clips(
     method: Method,
     clips: Sequence[Clip],
@@ -67,9 +67,10 @@ def predict_clips(
     `cache` keeps frozen features on disk. Nothing about one clip depends on the others."""
     method = method.to(device).eval()
     autocast = torch.bfloat16 if precision == "bf16" else None
+    in_precision = partial(torch.autocast, torch.device(device).type, dtype=autocast, enabled=autocast is not None)
 
     def pooled(feature: Any, num_clips: int) -> Tensor:
-        with torch.autocast(torch.device(device).type, dtype=autocast, enabled=autocast is not None):
+        with torch.no_grad(), in_precision():
             logits = method.head(feature)
         return pool_views(logits.unflatten(0, (num_clips, -1)), config.pooling).cpu()
 
@@ -93,7 +94,7 @@ def predict_clips(
         if len(batch.label):
             video = batch.video.to(device, non_blocking=True).flatten(0, 1)
             pixels = transforms.normalise(video, mean=method.clip.mean, std=method.clip.std)
-            with torch.autocast(torch.device(device).type, dtype=autocast, enabled=autocast is not None):
+            with torch.no_grad(), in_precision():
                 feature = method.encode(pixels)
             probabilities = pooled(feature, len(batch.label))
             answers.update(zip((index for _, index in batch.position), probabilities, strict=True))

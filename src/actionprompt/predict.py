@@ -89,7 +89,7 @@ class Predictor:
                 continue
             scores, order = answer.sort(descending=True, stable=True)
             labels = tuple(self.class_names[i] for i in order[:top].tolist())
-            none = self.none_below is not None and scores[0].item() < self.none_below
+            none = self.none_below is not None and float(scores[0]) < self.none_below
             yield path, Prediction(path, labels, tuple(scores[:top].tolist()), self._times_s(path), none)
 
     def _times_s(self, path: Path) -> tuple[float, ...]:

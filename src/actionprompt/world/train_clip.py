@@ -315,7 +315,7 @@ def optimise(
     for step, rows in batches(num_stills, batch_size, seed=seed, start=start, end=steps):
         losses = loss_of(step, rows)
         if not bool(torch.isfinite(losses["loss"])):
-            raise RuntimeError(f"{name}: the loss is {float(losses['loss'])} at step {step}; lower the learning rate")
+            raise RuntimeError(f"{name}: the loss is {losses['loss'].item()} at step {step}; lower the learning rate")
         optimizer.zero_grad()
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
