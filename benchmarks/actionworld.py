@@ -18,6 +18,7 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 SMALL = "--clips.dataset actionworld --clips.size small"
@@ -80,6 +81,12 @@ QUEUE = [
 ]  # fmt: skip
 
 
+def runs(only: Sequence[str] = ("",)) -> list[tuple[int, str]]:
+    """Seed and command of each record of the lines that start with one of `only`; the first seed of every line first."""
+    lines = [line.split(" --seeds ") for line in QUEUE if line.startswith(tuple(only))]
+    return sorted(((int(seed), command) for command, seeds in lines for seed in seeds.split()), key=lambda run: run[0])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[""], help="lines that start with one of these")
@@ -87,12 +94,11 @@ def main() -> int:
     parser.add_argument("--precision", choices=("bf16", "no"), default="bf16", help="with the tower in every step")
     parser.add_argument("--out", type=Path, default=Path("results"))
     args = parser.parse_args()
-    lines = [line.split(" --seeds ") for line in QUEUE if line.startswith(tuple(args.only))]
-    runs = [(int(seed), command) for command, seeds in lines for seed in seeds.split() if int(seed) in args.seeds]
-    if not runs:
+    chosen = [(seed, command) for seed, command in runs(args.only) if seed in args.seeds]
+    if not chosen:
         parser.error("no line of QUEUE starts with one of --only and has one of --seeds (0, 1, 2)")
     failed = []
-    for seed, command in sorted(runs, key=lambda run: run[0]):
+    for seed, command in chosen:
         command = command.replace("mixed-precision bf16", f"mixed-precision {args.precision}")
         began = time.time()
         call = [sys.executable, "-m", "actionprompt", "run", *command.split(), "--seeds", str(seed)]

@@ -1,6 +1,5 @@
 """The queue of the leaderboard: all its records, no other, and an end that says how it went."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,16 +7,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-RECORDS = sorted((ROOT / "results").glob("actionworld-*.json"))
+from scripts import benchmark
+
+RECORDS = sorted((Path(__file__).parents[1] / "results").glob("actionworld-*.json"))
 
 
 @pytest.fixture(scope="module")
 def queue():
-    spec = importlib.util.spec_from_file_location("benchmark_actionworld", ROOT / "benchmarks" / "actionworld.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("actionworld")
 
 
 def options(command: str) -> frozenset[str]:
@@ -27,8 +24,7 @@ def options(command: str) -> frozenset[str]:
 
 
 def test_every_line_has_its_records_and_every_record_its_line(queue):
-    lines = [line.split(" --seeds ") for line in queue.QUEUE]
-    known = {options(f"{command} --seeds {seed}") for command, seeds in lines for seed in seeds.split()}
+    known = {options(f"{command} --seeds {seed}") for seed, command in queue.runs()}
     commands = {path.name: json.loads(path.read_text(encoding="utf-8"))["command"] for path in RECORDS}
     made = {options(command): name for name, command in commands.items()}
     assert not [name for run, name in made.items() if run not in known]

@@ -1,6 +1,5 @@
 """The benchmark on real video: folds that share no place, trivial baselines that know what they should and no more."""
 
-import importlib.util
 import json
 from collections import Counter
 from functools import partial
@@ -13,16 +12,13 @@ import torch
 from actionprompt import protocols, results, video
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.datasets._base import Clip, ClipList
+from scripts import benchmark
 from videos import write_numbered
 
 
 @pytest.fixture(scope="module")
 def bench():
-    path = Path(__file__).parents[1] / "benchmarks" / "real_data.py"
-    spec = importlib.util.spec_from_file_location("benchmark_real_data", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("real_data")
 
 
 def listed(labels: list[int], folder: Path = Path("none"), names: tuple[str, ...] = ("a", "b")) -> ClipList:

@@ -1,10 +1,8 @@
 """Seeing in Flowing: equations against loops, the cheap text against the plain one, and what the spec must show."""
 
-import importlib.util
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +16,7 @@ from actionprompt.datasets._base import Clip, ClipList
 from actionprompt.methods.seeing_in_flowing import VARIANTS, Config, Model, Motion, differences
 from actionprompt.train import fit
 from actionprompt.video import write_video
+from scripts import benchmark
 
 NAMES = ("sit", "stand up", "wave with both hands", "run", "clap")
 FORMS = ("eot_cut", "late", "output")
@@ -295,19 +294,11 @@ def test_added_parameters_are_the_papers(paper_size):
         assert f"{number:,}" in methods.get("seeing_in_flowing").__doc__
 
 
-def benchmark():
-    path = Path(__file__).parents[1] / "benchmarks" / "seeing_in_flowing.py"
-    spec = importlib.util.spec_from_file_location("benchmark_seeing_in_flowing", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_multiply_adds_are_counted_whole(clip):
     """Against a count by hand at the size of nano: E 16, W 32, 8 frames, M 8."""
     method = build(clip, Config(text_form="late"))
     num_classes, length = len(NAMES), method.names.shape[1]
-    counted = benchmark().multiply_adds(method, num_frames=8)
+    counted = benchmark("seeing_in_flowing").multiply_adds(method, num_frames=8)
     patches, width, layers = 4, 32, 2
     tokens = patches + 1
     layer = 12 * width**2 * tokens + 2 * tokens**2 * width
