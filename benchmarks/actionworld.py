@@ -82,7 +82,7 @@ QUEUE = [
 
 
 def runs(only: Sequence[str] = ("",)) -> list[tuple[int, str]]:
-    """Seed and command of each record of the lines that start with one of `only`; the first seed of every line first."""
+    """Seed and command of each record of the lines that start with one of `only`; the first seed of each line first."""
     lines = [line.split(" --seeds ") for line in QUEUE if line.startswith(tuple(only))]
     return sorted(((int(seed), command) for command, seeds in lines for seed in seeds.split()), key=lambda run: run[0])
 
