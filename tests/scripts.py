@@ -6,8 +6,8 @@ from types import ModuleType
 
 
 def benchmark(name: str) -> ModuleType:
-    """A fresh import of `benchmarks/NAME.py`."""
-    path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    """A fresh import of `benchmarks/*/NAME.py`."""
+    (path,) = (Path(__file__).parents[1] / "benchmarks").glob(f"*/{name}.py")
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

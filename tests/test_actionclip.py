@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from actionprompt import methods
-from actionprompt.backbone import load_clip
 from actionprompt.methods import actionclip
 from actionprompt.methods.actionclip import TEMPLATES, Config
+from actionprompt.weights import load_clip
 
 NAMES = ("sit down", "stand up", "wave", "clap the hands", "run")
 LABELS = torch.tensor([0, 1, 1, 3, 1, 3])

@@ -9,7 +9,7 @@ import pytest
 
 from scripts import benchmark
 
-RECORDS = sorted((Path(__file__).parents[1] / "results").glob("actionworld-*.json"))
+RECORDS = sorted((Path(__file__).parents[1] / "results" / "records" / "actionworld-small").rglob("*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def options(command: str) -> frozenset[str]:
 
 def test_every_line_has_its_records_and_every_record_its_line(queue):
     known = {options(f"{command} --seeds {seed}") for seed, command in queue.runs()}
-    commands = {path.name: json.loads(path.read_text(encoding="utf-8"))["command"] for path in RECORDS}
+    commands = {str(path): json.loads(path.read_text(encoding="utf-8"))["command"] for path in RECORDS}
     made = {options(command): name for name, command in commands.items()}
     assert not [name for run, name in made.items() if run not in known]
     assert not [sorted(run) for run in known if run not in made]

@@ -1,6 +1,7 @@
 """The import direction of the design, read from the source itself."""
 
 import ast
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -8,81 +9,135 @@ import pytest
 import actionprompt
 
 ROOT = Path(actionprompt.__file__).parent
-LEVELS = [  # a file may import files of lower levels, and the ones named after it on its own level
-    ["__init__"],
-    ["sampling", "metrics", "video", "transforms"],
-    ["backbone"],
-    ["layers"],
+LEVELS = [  # a file may import files of lower levels alone; `*` stands for the files of a registry
+    ["config", "registry", "paper", "sampling", "metrics", "video"],
+    ["clips", "records", "transforms", "backbone"],
+    ["data", "layers", "weights"],
+    ["method"],
+    ["world.figure"],
+    ["world.props", "world.scene", "world.backgrounds"],
+    ["world.motions", "world.captions"],
+    ["world.actions", "world.render"],
+    ["world.stills", "world.build", "world.sayings"],
     ["world"],
-    ["config", "datasets", "methods"],
-    ["records", "plots", "fusion", "protocols", "data", "checkpoint", "features"],
-    ["evaluate", "train", "explain", "fusion_weight"],
-    ["predict"],
-    ["teach", "experiment", "results", "bench", "demo"],
-    ["cli"],
+    ["world.train_clip"],
+    ["datasets._base"],
+    ["datasets._lists"],
+    ["datasets"],
+    ["datasets.kinetics400"],
+    ["datasets.*"],
+    ["methods"],
+    ["methods._build", "methods.*"],
+    ["features", "checkpoint"],
+    ["training", "evaluation"],
+    ["prediction"],
+    ["apps", "study"],
+    ["apps.*", "study.tables", "study.plots", "study.meters", "study.protocols"],
+    ["study.peers", "study.experiment"],
+    ["study.bench", "study.demo"],
+    ["study.leaderboard"],
+    ["study.pages"],
+    ["commands._shared"],
+    ["commands.*"],
+    ["commands"],
     ["__main__"],
+    [""],  # the public API
 ]
 LEVEL = {name: index for index, names in enumerate(LEVELS) for name in names}
+TOO_LONG = ("methods.dual_semantic_tpr", "world.backgrounds", "world.motions", "world.train_clip")
 FILES = sorted(path for path in ROOT.rglob("*.py") if "assets" not in path.parts)
 
 
-def top(path: Path) -> str:
-    relative = path.relative_to(ROOT)
-    return relative.parts[0].removesuffix(".py")
+def module(path: Path) -> str:
+    """Dotted name below the package; of an `__init__` that of its folder."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+MODULES = {module(path) for path in FILES}
+
+
+def level(name: str) -> int | None:
+    found = [index for place, index in LEVEL.items() if place == name]
+    return (found or [index for place, index in LEVEL.items() if "*" in place and fnmatch(name, place)] or [None])[0]
 
 
 def imports(path: Path) -> set[str]:
-    """Every module a file imports, anywhere in it, as absolute dotted names."""
+    """Every module a file imports, anywhere in it, as absolute dotted names; `TYPE_CHECKING` blocks do not run."""
     package = ["actionprompt", *path.relative_to(ROOT).parts[:-1]]
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree, found = ast.parse(path.read_text(encoding="utf-8")), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            found.add(module)
-            found |= {f"{module}.{alias.name}" for alias in node.names}
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            found.add(name)
+            found |= {f"{name}.{alias.name}" for alias in node.names}
     return found
 
 
 def own(path: Path) -> set[str]:
-    """The files and packages of the project that a file imports."""
-    parts = [name.split(".") for name in imports(path) if name.split(".")[0] == "actionprompt"]
-    return {name[1] for name in parts if len(name) > 1 and name[1] in LEVEL}
+    """The files of the project that a file imports: the deepest module of each name, not the folders above it."""
+    names = {name.removeprefix("actionprompt").lstrip(".") for name in imports(path) if name.startswith("actionprompt")}
+    known = names & MODULES
+    return {name for name in known if name and not any(other.startswith(f"{name}.") for other in known)}
+
+
+def test_every_place_in_the_list_is_a_file():
+    assert [name for name in LEVEL if "*" not in name and name not in MODULES] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_go_one_way(path):
-    here = top(path)
-    assert here in LEVEL, f"{here} has no place in the design yet: put it into LEVELS"
-    if here == "__init__":
-        return  # the public API looks up when it is asked
-    upwards = {name for name in own(path) if name != here and LEVEL[name] > LEVEL[here]}
-    assert not upwards
+    here = level(module(path))
+    assert here is not None, f"{module(path)} has no place in the design yet: put it into LEVELS"
+    assert [name for name in own(path) if level(name) >= here and name != "methods._build"] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_heavy_and_special_libraries_stay_where_they_belong(path):
-    here, used = top(path), {name.split(".")[0] for name in imports(path)}
-    if here in ("datasets", "protocols", "sampling", "video"):
+    here, used = module(path), {name.split(".")[0] for name in imports(path)}
+    top = here.split(".")[0]
+    if top in ("datasets", "sampling", "video", "clips", "config", "registry", "paper") or here == "study.protocols":
         assert "torch" not in used
-    if here == "world" and path.stem != "train_clip":
+    if top == "world" and here != "world.train_clip":
         assert "torch" not in used
-    if here != "cli":
+    if top != "commands":
         assert not used & {"tyro", "rich"}
-    if here != "video" and here != "world":
+    if top not in ("video", "world"):
         assert "av" not in used
-    if path.name != "__init__.py" or here not in ("methods", "datasets"):
-        assert "importlib" not in {n for n in imports(path) if n == "importlib"}
-    if here not in ("backbone", "bench") and path.stem != "train_clip":  # bench: its peers
+    if here not in ("registry", ""):
+        assert "importlib" not in imports(path)
+    if here not in ("backbone", "weights", "study.peers", "world.train_clip"):
         assert "transformers" not in used
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if top(p) == "methods"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_only_commands_print(path):
+    calls = [n.func for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+    if module(path).split(".")[0] != "commands":
+        assert not any(isinstance(call, ast.Name) and call.id == "print" for call in calls)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_private_names_stay_in_their_package(path):
+    package = ".".join(["actionprompt", *path.relative_to(ROOT).parts[:-1]])
+    for name in imports(path):
+        *home, last = name.split(".")
+        private = next((i for i, part in enumerate([*home, last]) if part.startswith("_") and part != "__init__"), None)
+        if name.startswith("actionprompt") and private is not None and not last.startswith("__"):
+            assert package.startswith(".".join([*home, last][:private])), f"{name} is private"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "methods"], ids=lambda path: path.stem)
 def test_methods_import_pieces_and_no_other_method(path):
-    if path.stem == "__init__":
-        return
-    assert own(path) <= {"backbone", "layers", "methods"}
-    others = {n for n in imports(path) if n.startswith("actionprompt.methods.")}
-    assert all(n.startswith("actionprompt.methods._base") for n in others)
+    if not path.stem.startswith("_"):
+        assert own(path) <= {"backbone", "layers", "method", "paper", "weights"}
+
+
+def test_files_are_few_and_short():
+    assert len([path for path in FILES if path.parent == ROOT]) <= 22
+    lengths = {module(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: n for name, n in lengths.items() if n > 450 and name not in ("video", *TOO_LONG)} == {}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from actionprompt import backbone
-from actionprompt.backbone import BPE_FILE, load_chinese_text, load_clip
+from actionprompt.weights import BPE_FILE, load_chinese_text, load_clip
 
 TEXTS = ["a video of a person waving", "brushing hair", "x"]
 
@@ -119,7 +119,7 @@ def test_attention_bias_masks_and_weights_are_those_of_the_layer():
         hide[:, 3:] = -torch.inf
         seen = layer.attend(x, hide)[:, :3]
         torch.testing.assert_close(seen, layer.attend(x[:, :3]))
-        torch.testing.assert_close(layer(x, hide, keep=3), layer.feed(seen))
+        torch.testing.assert_close(layer(x, hide, keep=3), layer.feed_forward(seen))
         q, k, v = layer._qkv(x)
         y = layer.attention_weights(x) @ v
         by_hand = x + layer.self_attn.out_proj(y.transpose(1, 2).flatten(2))

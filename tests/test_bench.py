@@ -7,28 +7,30 @@ import pytest
 import torch
 from torch import nn
 
-from actionprompt import bench, cli, methods, results
+from actionprompt import commands, methods
+from actionprompt.commands import _shared
+from actionprompt.study import bench, meters, pages
 
 TINY_VIT = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
 }  # fmt: skip
 
 
-def test_multiply_adds_of_a_linear_layer_and_of_attention():
+def test_macs_of_a_linear_layer_and_of_attention():
     linear, x = nn.Linear(5, 7), torch.randn(3, 5)
-    assert bench.multiply_adds(lambda: linear(x)) == 3 * 5 * 7
+    assert meters.count_macs(lambda: linear(x)) == 3 * 5 * 7
     # backward: the gradients of the weights, and no gradient of the input, which needs none
-    assert bench.multiply_adds(lambda: linear(x).sum().backward()) == 2 * 3 * 5 * 7
+    assert meters.count_macs(lambda: linear(x).sum().backward()) == 2 * 3 * 5 * 7
     attention, y = nn.MultiheadAttention(8, 2, batch_first=True).eval(), torch.randn(1, 6, 8)
     with torch.no_grad():
-        count = bench.multiply_adds(lambda: attention(y, y, y, need_weights=False))
+        count = meters.count_macs(lambda: attention(y, y, y, need_weights=False))
     assert count == 4 * 6 * 8 * 8 + 2 * 6 * 6 * 8
     assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_peak_of_live_tensors():
     x = torch.randn(1000)
-    with bench.LiveTensors([x]) as live:
+    with meters.LiveTensors([x]) as live:
         y = x + 1
         z = y * 2  # both alive: 2 x 4000 bytes
         del y
@@ -41,11 +43,11 @@ def test_peak_of_live_tensors():
 
 
 def test_ratios_are_medians_within_a_turn():
-    found = bench.against({"a": [1.0, 2.0, 10.0], "b": [2.0, 3.0, 10.0]}, "a")
+    found = meters.against({"a": [1.0, 2.0, 10.0], "b": [2.0, 3.0, 10.0]}, "a")
     assert found["b"]["ratios"] == [2, 1.5, 1]
     assert found["b"]["ratio"] == 1.5
     seconds = iter(range(100))
-    assert bench.turns({"a": lambda: None}, 3, clock=lambda: next(seconds), number=2) == {"a": [0.5] * 3}
+    assert meters.turns({"a": lambda: None}, 3, clock=lambda: next(seconds), number=2) == {"a": [0.5] * 3}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_the_record_is_whole(record, tmp_path):
     assert tower["inference"]["ratio"] == 1
     for row in (zeroshot, linear, vifi, dual):
         assert row["inference"].keys() >= {"seconds", "ratio", "ratios", "clips_per_s"}
-        assert row["multiply_adds_per_clip"]["inference"] >= tower["multiply_adds_per_clip"]["inference"]
+        assert row["macs_per_clip"]["inference"] >= tower["macs_per_clip"]["inference"]
         assert row["memory_mb"]["inference"] >= tower["memory_mb"]["inference"]
     assert [row["inference_limit"] for row in (zeroshot, vifi, dual)] == [1.1, 1.1, 1.35]
     assert "training_step" not in zeroshot
@@ -71,7 +73,7 @@ def test_the_record_is_whole(record, tmp_path):
     assert {"training_step", "cached_step"} <= linear.keys()
     assert "cached_step" not in vifi
     assert vifi["trained_parameters"] == vifi["parameters"]
-    assert vifi["multiply_adds_per_clip"]["training_step"] > 2.5 * tower["multiply_adds_per_clip"]["inference"]
+    assert vifi["macs_per_clip"]["training_step"] > 2.5 * tower["macs_per_clip"]["inference"]
     assert vifi["memory_mb"]["training_step"] > vifi["memory_mb"]["inference"]
 
     (memory,) = record["training_memory"]["measured"]
@@ -93,7 +95,7 @@ def test_memory_without_numbers_is_that_of_a_real_step(record):
     optimizer = torch.optim.AdamW(method.param_groups(1e-6))
     inputs, real = (torch.randn(32, 4, 3, *[method.clip.image.image_size] * 2), torch.arange(32)), []
     bench.training_step(method, optimizer, *(x[:1] for x in inputs), device="cpu", bf16=False)
-    held = [*method.parameters(), *method.buffers(), *bench._states(optimizer), *inputs]
+    held = [*method.parameters(), *method.buffers(), *meters.states_of(optimizer), *inputs]
     for bf16, recompute in ((False, False), (False, True), (True, False), (True, True)):
         method.clip.set_gradient_checkpointing(recompute)
         step = partial(bench.training_step, method, optimizer, *inputs, device="cpu", bf16=bf16)
@@ -106,13 +108,13 @@ def test_a_page_shows_the_record(record, tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps(record))
     (tmp_path / "bench_other.json").write_text("{}")
     part = "<!-- generated: costs bench -->\n<!-- end -->\n"
-    text = results.fill(part, [], tmp_path / "plots", results.collect_benchmarks(tmp_path))
+    text = pages.fill(part, [], tmp_path / "plots", pages.collect_benchmarks(tmp_path))
     lines = text.splitlines()
     assert lines[1].startswith("| backbone | model | frames |")
     assert [line.split(" | ")[1] for line in lines[3:8]] == [row["model"] for row in record["rows"]]
     assert "dual_semantic_tpr, random:nano, batch 32, float32: " in text
     assert (tmp_path / "plots" / "bench.png").is_file()
-    assert results.fill(text, [], None, results.collect_benchmarks(tmp_path)) == text
+    assert pages.fill(text, [], None, pages.collect_benchmarks(tmp_path)) == text
 
 
 @pytest.mark.parametrize("name", bench.PEERS)
@@ -139,7 +141,7 @@ def test_a_model_that_cannot_run_is_a_row_with_its_reason(monkeypatch, tmp_path,
     monkeypatch.setattr(methods.get("zeroshot").Model, "head", broken)
     out = tmp_path / "bench.json"
     options = "--backbones random:nano --methods zeroshot --no-peers --repeats 1 --num-classes 2"
-    assert cli.main(["bench", "--out", str(out), *options.split()]) == 1
+    assert commands.main(["bench", "--out", str(out), *options.split()]) == 1
     assert json.loads(out.read_text())["rows"][1]["error"] == "out of memory"
     assert out.with_suffix(".png").is_file()
     said = capsys.readouterr()
@@ -160,8 +162,8 @@ def test_a_model_that_cannot_run_is_a_row_with_its_reason(monkeypatch, tmp_path,
 )
 def test_nonsense_is_answered_in_one_line(options, expected, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(cli.err, "width", 300)
-    assert cli.main(["bench", "--out", str(tmp_path / "b.json"), *options.split()]) == 2
+    monkeypatch.setattr(_shared.err, "width", 300)
+    assert commands.main(["bench", "--out", str(tmp_path / "b.json"), *options.split()]) == 2
     assert expected in capsys.readouterr().err
 
 

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from actionprompt import cli
+from actionprompt import commands
+from actionprompt.commands import _shared
 from actionprompt.video import write_video
 
 NANO = "--backbone random:nano"
@@ -15,8 +16,8 @@ NANO = "--backbone random:nano"
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ACTIONPROMPT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cli.out, "width", 160)
-    monkeypatch.setattr(cli.err, "width", 160)
+    monkeypatch.setattr(_shared.out, "width", 160)
+    monkeypatch.setattr(_shared.err, "width", 160)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def call(command: str, capsys) -> tuple[int, str, str]:
-    code = cli.main(command.split())
+    code = commands.main(command.split())
     printed = capsys.readouterr()
     return code, printed.out, printed.err
 
@@ -102,7 +103,9 @@ def test_a_run_replays_from_its_manifest(folder, tmp_path, capsys):
 
 def test_zero_shot_needs_no_model(folder, capsys):
     clip = folder / "test" / "red_light" / "0.mp4"
-    code = cli.main(["predict", str(clip), "--labels", "red light, blue light", *NANO.split(), "--num-workers", "0"])
+    code = commands.main(
+        ["predict", str(clip), "--labels", "red light, blue light", *NANO.split(), "--num-workers", "0"]
+    )
     out = capsys.readouterr().out
     assert code == 0
     assert "red light" in out
@@ -137,8 +140,10 @@ def test_a_protocol_is_one_command_and_one_record(folder, tmp_path, capsys):
     code, printed, _ = call(f"{command} {options}", capsys)
     assert code == 0
     assert "accuracy" in printed
-    records = sorted(out.glob("*.json"))
-    assert [path.name for path in records] == [f"folder-few-shot-k2-zeroshot-transformer-s{seed}.json" for seed in "01"]
+    records = sorted(out.rglob("*-s?.json"))
+    assert [path.relative_to(out).as_posix() for path in records] == [
+        f"folder/few-shot-k2/zeroshot-transformer-s{seed}.json" for seed in "01"
+    ]
     record = json.loads(records[1].read_text())
     assert record["seed"] == 1
     assert record["plan"]["drawn"] == "seed 1"
@@ -158,7 +163,7 @@ def test_a_protocol_is_one_command_and_one_record(folder, tmp_path, capsys):
         ("trian", "there is no verb 'trian'; did you mean 'train'?"),
         ("train", "expected a method after `train`; choose one of"),
         ("train vifi_clap --out x", "there is no method 'vifi_clap'; did you mean 'vifi_clip'?"),
-        ("train vifi_clip --out x", "the data set folder needs --root"),
+        ("train vifi_clip --out x", "the data set folder needs --clips.root"),
         ("train vifi_clip --variant big --out x", "vifi_clip has no variant 'big'; there are image_only, text_only"),
         ("train vifi_clip --clips.root /no/where --out x", "/no/where"),
         ("predict nothing.mp4 --labels a", "there is no file, folder or match for 'nothing.mp4'; check the path"),
@@ -168,8 +173,8 @@ def test_a_protocol_is_one_command_and_one_record(folder, tmp_path, capsys):
         ("predict {clip} --labels a --backbone /no/model", "expected a model folder with config.json"),
         ("predict {clip} --model /no/model", "expected a model folder with manifest.json, got /no/model"),
         ("eval /no/model --clips.root {root}", "expected a model folder with manifest.json"),
-        ("data ucf102 --root /tmp", "no data set 'ucf102'; did you mean ucf101?"),
-        ("data ucf101", "expected --root DIR, where UCF-101 lies or shall lie"),
+        ("data ucf102 --root /tmp", "no data set 'ucf102'; did you mean 'ucf101'?"),
+        ("data ucf101", "expected --root DIR, the root of UCF-101, existing or to be created"),
         ("fuse a.json b.json", "a.json cannot be read as a score file"),
         ("results --folder /no/where", "there is no folder /no/where"),
         ("train zeroshot --clips.root {root} --out {out} --backbone random:nano", "zeroshot has nothing to train"),
@@ -186,11 +191,11 @@ def test_nonsense_is_answered_in_one_line(command, answer, folder, tmp_path, cap
 def test_every_verb_has_help(capsys):
     code, out, _ = call("--help", capsys)
     assert code == 0
-    for verb in cli.VERBS:
+    for verb in commands.ORDER:
         assert verb in out
         command = [verb, "vifi_clip", "--help"] if verb in ("train", "run") else [verb, "--help"]
         with pytest.raises(SystemExit) as stop:
-            cli.main(command)
+            commands.main(command)
         assert stop.value.code == 0
         assert "usage: actionprompt" in capsys.readouterr().out
 
@@ -211,7 +216,7 @@ def test_a_run_that_has_a_record_is_passed_by_and_other_options_are_named(folder
     )
     code, out, _ = call(f"{command} 4", capsys)
     assert code == 0
-    (path,) = tmp_path.glob("*.json")
+    (path,) = tmp_path.rglob("*-s0.json")
     made = path.read_text()
     assert "accuracy" in out
 

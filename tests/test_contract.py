@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from actionprompt import checkpoint, methods
-from actionprompt.backbone import CLIP, load_clip
+from actionprompt.backbone import CLIP
 from actionprompt.config import DataConfig, TrainConfig, from_json, to_json, update
-from actionprompt.methods._base import Published
+from actionprompt.paper import Published
+from actionprompt.weights import load_clip
 
 NAMES = ("sit down", "stand up", "wave", "clap the hands", "run")
 NAMES_ZH = ("坐下", "站起来", "挥手", "拍手", "跑步")

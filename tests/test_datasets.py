@@ -13,20 +13,23 @@ import numpy as np
 import pytest
 
 from actionprompt import datasets
+from actionprompt.apps import check
+from actionprompt.clips import Clip, ClipList
 from actionprompt.datasets import (
-    _check,
     csv,
     folder,
     hmdb51,
     jester,
     kinetics400,
+    lists_sha256,
     mini_kinetics200,
+    read_labels,
+    read_names,
     something_v1,
     something_v2,
     ucf101,
     ut_interaction,
 )
-from actionprompt.datasets._base import Clip, ClipList, lists_sha256, read_labels, read_names
 from actionprompt.video import write_video
 
 OFFICIAL = (hmdb51, ucf101, kinetics400, mini_kinetics200, something_v1, something_v2, jester, ut_interaction)
@@ -61,14 +64,15 @@ def test_the_folder_is_the_registry():
     expected = {module.__name__.rsplit(".", 1)[1] for module in (*OFFICIAL, folder, csv)}
     assert expected <= set(datasets.names())
     assert datasets.get("hmdb51") is hmdb51
-    with pytest.raises(ValueError, match=r"no data set 'hdmb51'; did you mean hmdb51"):
+    with pytest.raises(ValueError, match=r"no data set 'hdmb51'; did you mean 'hmdb51'"):
         datasets.get("hdmb51")
     with pytest.raises(ValueError, match=r"no data set '_base'"):
         datasets.get("_base")
 
 
 def test_loading_lists_needs_no_torch():
-    code = "import sys; from actionprompt import datasets, protocols; [datasets.get(n) for n in sys.argv[1:]];"
+    code = "import sys; from actionprompt import datasets; from actionprompt.study import protocols;"
+    code += "[datasets.get(n) for n in sys.argv[1:]];"
     code += "assert 'torch' not in sys.modules"
     known = [module.__name__.rsplit(".", 1)[1] for module in (*OFFICIAL, folder, csv)]
     subprocess.run([sys.executable, "-c", code, *known], check=True)
@@ -311,7 +315,7 @@ def test_a_half_extracted_data_set(hmdb, tmp_path):
     )
     with pytest.raises(ValueError, match=message):
         hmdb51.load(tmp_path)
-    report = _check.inspect("hmdb51", tmp_path)
+    report = check.inspect("hmdb51", tmp_path)
     assert not report.complete
     text = "\n".join(report.lines())
     assert "hmdb51/split1/train: 140 of 3570 clips; videos, layout {class}/{name}" in text
@@ -511,29 +515,29 @@ def test_names_files(tmp_path):
 
 
 def test_inspect_a_complete_data_set(hmdb):
-    report = _check.inspect("hmdb51", hmdb)
+    report = check.inspect("hmdb51", hmdb)
     assert [len(part.clips) for part in report.parts] == [3570, 1530] * 3
     assert report.problems == (
         f"list *_test_split?.txt is not as published (sha256 {report.lists['*_test_split?.txt']})",
     )
     with pytest.raises(ValueError, match=r"HMDB-51: no /no/such/place; check the path, or get hmdb51_org\.rar"):
-        _check.inspect("hmdb51", "/no/such/place")
+        check.inspect("hmdb51", "/no/such/place")
 
 
 def test_inspect_real_clips(real_data):
-    report = _check.inspect("ut_interaction", real_data / "videos/ut_interaction/set1")
+    report = check.inspect("ut_interaction", real_data / "videos/ut_interaction/set1")
     assert report.complete
     assert report.lines()[1].endswith(
         "ut_interaction/split1/train: 54 of 54 clips; videos, layout " + report.parts[0].layout
     )
-    report = _check.inspect("folder", real_data / "frames/raivokoot_demo_dataset")
+    report = check.inspect("folder", real_data / "frames/raivokoot_demo_dataset")
     assert report.complete
     assert "4 of 4 clips; frame folders, layout <class>/<clip>" in report.lines()[1]
     assert report.lines()[2].strip() == "left out 1: annotations.txt: a file beside the class folders"
 
 
 def test_inspect_lists_that_are_not_there(tmp_path):
-    report = _check.inspect("ucf101", tmp_path)
+    report = check.inspect("ucf101", tmp_path)
     assert len(report.problems) == 6
     assert report.problems[0] == f"UCF-101: no official list trainlist01.txt in {tmp_path}"
     assert not report.complete
@@ -563,18 +567,18 @@ def clips(tmp_path_factory) -> Path:
 
 def test_verify_names_every_clip_that_cannot_be_decoded(clips):
     seen = []
-    report = _check.verify(folder.load(clips), progress=lambda done, total: seen.append((done, total)))
+    report = check.verify(folder.load(clips), progress=lambda done, total: seen.append((done, total)))
     assert (report.num_clips, report.num_resumed) == (15, 0)
     assert seen == [(i + 1, 15) for i in range(15)]
     assert [line.split(":")[0] for line in report.failures] == ["run/cut.mp4", "run/holes", "run/text.mp4"]
     assert "picture 3 is missing" in report.failures[1]
     assert not any("\n" in line for line in report.failures)
-    sample = _check.verify(folder.load(clips), num_clips=2)
+    sample = check.verify(folder.load(clips), num_clips=2)
     assert (sample.num_clips, [line.split(":")[0] for line in sample.failures]) == (2, ["run/cut.mp4"])
 
 
 def test_verify_in_parallel_says_the_same(clips):
-    one, two = (_check.verify(folder.load(clips), num_workers=n) for n in (1, 2))
+    one, two = (check.verify(folder.load(clips), num_workers=n) for n in (1, 2))
     assert one == two
 
 
@@ -586,22 +590,22 @@ def test_verify_resumes_after_being_stopped(clips, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _check.verify(folder.load(clips), state_file=state, progress=stop_after_eight)
+        check.verify(folder.load(clips), state_file=state, progress=stop_after_eight)
     with state.open("a") as file:
         file.write('{"key": "walk/05.mp4", "iden')  # killed in the middle of a line
     decoded = []
-    report = _check.verify(folder.load(clips), state_file=state, progress=lambda done, total: decoded.append(done))
+    report = check.verify(folder.load(clips), state_file=state, progress=lambda done, total: decoded.append(done))
     assert report.num_resumed == 5  # eight were seen, three of them bad: those are tried again
     assert decoded == list(range(6, 16))
     assert len(report.failures) == 3
-    report = _check.verify(folder.load(clips), state_file=state)
+    report = check.verify(folder.load(clips), state_file=state)
     assert report.num_resumed == 12
 
     changed = clips / "walk/00.mp4"
     good = changed.read_bytes()
     changed.write_bytes(good[:100])
     try:
-        report = _check.verify(folder.load(clips), state_file=state)
+        report = check.verify(folder.load(clips), state_file=state)
         assert report.num_resumed == 11
         assert [line.split(":")[0] for line in report.failures][-1] == "walk/00.mp4"
     finally:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actionprompt import checkpoint, methods
-from actionprompt.backbone import _bpe_tokenizer, load_clip
 from actionprompt.methods import dual_semantic_tpr as dst
 from actionprompt.methods.dual_semantic_tpr import Config, Prompts, join
+from actionprompt.weights import bpe_tokenizer, load_clip
 
 NAMES, NAMES_ZH = ("sit down", "wave", "run"), ("坐下", "挥手", "跑步")
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
@@ -513,7 +513,7 @@ def test_label_words_with_the_vocabulary_of_clip(real_data):
     merges = [tuple(line.split()) for line in lines]
     method = build(Config(template="a video about {}."))
     (tower,) = method._text_tower
-    tower.tokenizer = _bpe_tokenizer(merges)
+    tower.tokenizer = bpe_tokenizer(merges)
     for name, words in {
         "brush hair": ["brush", "hair"],
         "tying knot (not on a tie)": ["tying", "knot", "(", "not", "on", "a", "tie", ")."],

@@ -5,9 +5,10 @@ from functools import partial
 
 import pytest
 
-from actionprompt import datasets, experiment, methods, protocols, results
+from actionprompt import datasets, methods
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.datasets import actionworld
+from actionprompt.study import experiment, pages, protocols
 
 TRAIN = TrainConfig(epochs=2, batch_size=16, lr=1e-3, num_workers=0)
 DATA = DataConfig(num_frames=8)  # 8 centre frames of 40 are the same set forwards and backwards; 4 are not
@@ -26,7 +27,7 @@ def run(plan, folder, *, method="zeroshot", variant="transformer", dataset="acti
     config = methods.get(method).VARIANTS[variant] if variant else None
     return experiment.run(
         plan, method, folder, config=config, variant=variant or "", dataset=dataset, backbone="random:nano",
-        train_config=train, data_config=data, cpu=True,
+        train_config=train, data_config=data, device="cpu",
     )  # fmt: skip
 
 
@@ -48,8 +49,8 @@ def test_closed_set_on_actionworld_resumes_and_makes_a_traceable_record(home, tm
     assert written.stat().st_mtime_ns == before, "a finished part is not trained again"
     assert again["figures"] == record["figures"]
     (tmp_path / "closed.json").write_text(json.dumps({**record, "commit": record["commit"] or "test"}))
-    (found,) = results.collect(tmp_path)
-    page = results.results_page([found])
+    (found,) = pages.collect(tmp_path)
+    page = pages.results_page([found])
     assert "## actionworld, closed-set" in page
     assert f"{record['figures']['accuracy']:.1f}" in page
     assert "seeing_in_flowing" in page  # the published numbers stand below
@@ -98,7 +99,7 @@ def test_a_trained_model_is_tested_on_another_data_set(home, tmp_path):
     run(protocols.few_shot(load_mini, shots=1), tmp_path / "source")
     model = tmp_path / "source" / "split1" / "model"
     plan = protocols.zero_shot(load_mini, splits=(2,))
-    options = {"backbone": "random:nano", "train_config": TRAIN, "data_config": DATA, "cpu": True}
+    options = {"backbone": "random:nano", "train_config": TRAIN, "data_config": DATA, "device": "cpu"}
     record = experiment.run(plan, "zeroshot", tmp_path / "x", model=model, **options)
     assert record["model"] == str(model)
     assert record["config"]["head"] == "transformer"
@@ -108,6 +109,6 @@ def test_a_trained_model_is_tested_on_another_data_set(home, tmp_path):
 
 def test_generated_parts_are_replaced_and_nothing_else():
     text = "a\n<!-- generated: methods -->\nold\n<!-- end -->\nb\n"
-    assert results.replace_generated(text, "methods", "new") == text.replace("old", "new")
+    assert pages.replace_generated(text, "methods", "new") == text.replace("old", "new")
     with pytest.raises(ValueError, match="has no part"):
-        results.replace_generated("nothing", "methods", "new")
+        pages.replace_generated("nothing", "methods", "new")

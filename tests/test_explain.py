@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from actionprompt import explain, methods, video
-from actionprompt.backbone import load_clip
+from actionprompt import methods, video
+from actionprompt.apps import explain
+from actionprompt.apps.explain import Explanation
 from actionprompt.config import DataConfig
-from actionprompt.explain import Explanation
+from actionprompt.weights import load_clip
 
 NAMES, NAMES_ZH = ("wave", "run"), ("挥手", "跑步")
 

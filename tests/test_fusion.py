@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from actionprompt import fusion
-from actionprompt.data import Broken
-from actionprompt.evaluate import Report, write_scores
-from actionprompt.fusion import fuse, measure_scores, read
+from actionprompt.apps import scores
+from actionprompt.apps.scores import fuse, measure_scores, read
+from actionprompt.clips import Broken
+from actionprompt.evaluation import Report, write_scores
 from actionprompt.metrics import measure
 
 A = {
@@ -69,16 +69,16 @@ def test_what_evaluation_writes_is_read_and_what_fusion_gives_can_be_written(tmp
         torch.tensor(list(probabilities.values())), torch.tensor([1, 0]), ("x", "y"), broken=torch.tensor([0])
     )
     report = Report(
-        name="list", metrics=metrics, broken=(Broken("c", "no frames"),), probabilities=probabilities,
+        name="list", metrics=metrics, broken=(Broken("c", "no frames", (0, 0)),), probabilities=probabilities,
         labels={"a": 1, "b": 0, "c": 0}, class_names=("x", "y"), facts={},
     )  # fmt: skip
     write_scores(tmp_path / "a.json", report)
-    scores = read(tmp_path / "a.json")
-    assert scores.broken == ("c",)
-    assert scores.scores["a"] == pytest.approx(probabilities["a"], abs=1e-6)
-    assert measure_scores(scores).top1 == metrics.top1
-    fused = fuse({"a": scores, "b": scores})
-    fusion.write(tmp_path / "fused.json", fused)
+    back = read(tmp_path / "a.json")
+    assert back.broken == ("c",)
+    assert back.scores["a"] == pytest.approx(probabilities["a"], abs=1e-6)
+    assert measure_scores(back).top1 == metrics.top1
+    fused = fuse({"a": back, "b": back})
+    scores.write(tmp_path / "fused.json", fused)
     assert read(tmp_path / "fused.json") == fused
 
 
@@ -148,4 +148,4 @@ def test_weights_that_do_not_fit_are_refused(put, weights):
 def test_one_file_is_nothing_to_fuse(put):
     with pytest.raises(ValueError, match="at least two different score files to fuse, got 1"):
         fuse(load(put, A))
-    assert fusion.SUM_TOLERANCE >= 0.5e-6 * 1000  # rounding to six digits over a thousand classes passes
+    assert scores.SUM_TOLERANCE >= 0.5e-6 * 1000  # rounding to six digits over a thousand classes passes

@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from actionprompt import checkpoint, fusion_weight, methods
-from actionprompt.backbone import load_clip
+from actionprompt import checkpoint, methods
+from actionprompt.apps import language_weight
+from actionprompt.clips import Clip, ClipList
 from actionprompt.config import DataConfig
-from actionprompt.datasets._base import Clip, ClipList
-from actionprompt.evaluate import evaluate
+from actionprompt.evaluation import evaluate
+from actionprompt.weights import load_clip
 
 NAMES, NAMES_ZH = ("wave", "run", "jump"), ("挥手", "跑步", "跳跃")
 TAU = 0.1
@@ -29,20 +30,20 @@ def cosines(right: float, wrong: float, labels: list[int], num_views: int = 2) -
 def test_the_language_that_is_right_gets_the_weight():
     labels = [0, 1, 2, 0]
     good, bad = cosines(0.9, 0.1, labels), cosines(0.1, 0.9, labels)
-    choice = fusion_weight.choose(good, bad, torch.tensor(labels), tau=TAU)
+    choice = language_weight.choose(good, bad, torch.tensor(labels), tau=TAU)
     assert (choice.weight, max(choice.top1), min(choice.top1), choice.num_clips) == (1.0, 100.0, 0.0, 4)
-    assert fusion_weight.choose(bad, good, torch.tensor(labels), tau=TAU).weight == 0.0
+    assert language_weight.choose(bad, good, torch.tensor(labels), tau=TAU).weight == 0.0
 
 
 def test_two_languages_that_err_on_different_clips_are_mixed():
     labels = [0, 1, 2, 0]
     english = torch.cat([cosines(0.9, 0.1, labels[:2]), cosines(0.4, 0.5, labels[2:])])
     chinese = torch.cat([cosines(0.4, 0.5, labels[:2]), cosines(0.9, 0.1, labels[2:])])
-    choice = fusion_weight.choose(english, chinese, torch.tensor(labels), tau=TAU)
+    choice = language_weight.choose(english, chinese, torch.tensor(labels), tau=TAU)
     assert choice.top1[0] == choice.top1[-1] == 50.0
     assert choice.weight == 0.5  # among the equals, where the truth is most probable
-    assert choice.candidates == fusion_weight.CANDIDATES
-    assert choice.top1[fusion_weight.CANDIDATES.index(0.5)] == 100.0
+    assert choice.candidates == language_weight.CANDIDATES
+    assert choice.top1[language_weight.CANDIDATES.index(0.5)] == 100.0
 
 
 def test_views_are_pooled_as_in_evaluation():
@@ -50,13 +51,13 @@ def test_views_are_pooled_as_in_evaluation():
     probabilities the two."""
     english = torch.tensor([[[0.3, 0.0, 0.0], [0.0, 0.13, 0.0], [0.0, 0.13, 0.0]]])
     for pooling, top1 in (("probabilities", 0.0), ("logits", 100.0)):
-        choice = fusion_weight.choose(english, english, torch.tensor([0]), tau=0.1, pooling=pooling)
+        choice = language_weight.choose(english, english, torch.tensor([0]), tau=0.1, pooling=pooling)
         assert set(choice.top1) == {top1}
 
 
 def test_no_clips_no_choice():
     with pytest.raises(ValueError, match="got none"):
-        fusion_weight.choose(torch.zeros(0, 1, 3), torch.zeros(0, 1, 3), torch.zeros(0, dtype=torch.long), tau=TAU)
+        language_weight.choose(torch.zeros(0, 1, 3), torch.zeros(0, 1, 3), torch.zeros(0, dtype=torch.long), tau=TAU)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_tune_writes_lambda_into_the_manifest_and_nothing_else(tmp_path, clips):
     model = save(tmp_path / "run" / "model", list="mine/split1/train", list_sha256="of the training list")
     before = {file.name: file.read_bytes() for file in model.iterdir()}
     heard = []
-    choice = fusion_weight.tune(
+    choice = language_weight.tune(
         tmp_path / "run", clips, num_workers=0, batch_size=5, progress=lambda *at: heard.append(at)
     )
     assert heard == [(5, 12), (10, 12), (12, 12)]
@@ -119,23 +120,23 @@ def test_unreadable_clips_are_listed(tmp_path, clips):
     model = save(tmp_path / "model")
     (tmp_path / "bad.mp4").write_bytes(b"nothing")
     bad = Clip("bad", tmp_path / "bad.mp4", 0)
-    choice = fusion_weight.tune(model, dataclasses.replace(clips, clips=(*clips.clips[:3], bad)), num_workers=0)
+    choice = language_weight.tune(model, dataclasses.replace(clips, clips=(*clips.clips[:3], bad)), num_workers=0)
     assert choice.num_clips == 3
     assert [item.key for item in choice.broken] == ["bad"]
     assert [item["key"] for item in json.loads((model / "manifest.json").read_text())["fusion"]["broken"]] == ["bad"]
     with pytest.raises(ValueError, match="none of the 1 clips can be read"):
-        fusion_weight.tune(model, dataclasses.replace(clips, clips=(bad,)), num_workers=0)
+        language_weight.tune(model, dataclasses.replace(clips, clips=(bad,)), num_workers=0)
 
 
 def test_the_wrong_clips_and_models_are_refused(tmp_path, clips):
     model = save(tmp_path / "model", list_sha256=clips.sha256)
     with pytest.raises(ValueError, match="mine/split1/test is a test list"):
-        fusion_weight.tune(model, dataclasses.replace(clips, name="mine/split1/test"))
+        language_weight.tune(model, dataclasses.replace(clips, name="mine/split1/test"))
     with pytest.raises(ValueError, match="the list the model was trained on"):
-        fusion_weight.tune(model, clips)
+        language_weight.tune(model, clips)
     with pytest.raises(ValueError, match="do not have the same class names"):
-        fusion_weight.tune(model, dataclasses.replace(clips, class_names=("a", "b", "c"), clips=clips.clips[:4]))
+        language_weight.tune(model, dataclasses.replace(clips, class_names=("a", "b", "c"), clips=clips.clips[:4]))
     with pytest.raises(ValueError, match="got dual_semantic_tpr with chinese=None; there is no second language"):
-        fusion_weight.tune(save(tmp_path / "english", chinese=None), clips)
+        language_weight.tune(save(tmp_path / "english", chinese=None), clips)
     with pytest.raises(ValueError, match="got zeroshot"):
-        fusion_weight.tune(save(tmp_path / "zeroshot", name="zeroshot"), clips)
+        language_weight.tune(save(tmp_path / "zeroshot", name="zeroshot"), clips)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from actionprompt import datasets
-from actionprompt.datasets._base import read_labels, read_names
+from actionprompt.datasets import read_labels, read_names
 
 COUNTS = {
     "hmdb51": 51,

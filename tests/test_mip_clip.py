@@ -12,13 +12,12 @@ from PIL import Image
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from actionprompt import cli, methods, transforms
-from actionprompt.backbone import load_clip
+from actionprompt import commands, methods, transforms
 from actionprompt.config import DataConfig, update
-from actionprompt.datasets import jester
-from actionprompt.datasets._base import read_labels
+from actionprompt.datasets import jester, read_labels
 from actionprompt.methods import mip_clip
 from actionprompt.methods.mip_clip import RECIPES, VARIANTS, Alignment, Config, Reconstruction, differences
+from actionprompt.weights import load_clip
 
 NAMES = ("sit down", "stand up", "wave")
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -470,10 +469,10 @@ def test_jester_from_its_lists_to_a_record(tmp_path, monkeypatch, capsys):
         f"run mip_clip --clips.dataset jester --clips.root {tmp_path} --backbone random:nano --out {out} "
         "--train.epochs 1 --train.batch-size 9 --train.num-workers 0 --data.augment.rand-augment None"
     )
-    assert cli.main(command.split()) == 2
+    assert commands.main(command.split()) == 2
     assert "left and right are classes of their own: expected augment.flip 0, got 0.5" in capsys.readouterr().err
-    assert cli.main([*command.split()[:2], "--recipe", "jester", *command.split()[2:]]) == 0
-    record = json.loads((out / "jester-closed-set-mip_clip-s0.json").read_text())
+    assert commands.main([*command.split()[:2], "--recipe", "jester", *command.split()[2:]]) == 0
+    record = json.loads((out / "jester" / "closed-set" / "mip_clip-s0.json").read_text())
     assert record["metrics"]["split1"]["test"]["num_clips"] == 27
     assert record["plan"]["parts"]["split1"]["train"]["classes"] == 27
     assert record["data"]["augment"]["flip"] == 0.0

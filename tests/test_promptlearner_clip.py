@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from actionprompt import checkpoint, methods
-from actionprompt.backbone import TextFeatures, load_clip
+from actionprompt.backbone import TextFeatures
 from actionprompt.methods import promptlearner_clip as pl
 from actionprompt.methods.promptlearner_clip import Config
+from actionprompt.weights import load_clip
 
 NAMES = ("sit down", "stand up", "wave", "clap the hands", "run")
 LABELS = torch.tensor([0, 1, 1, 3, 1, 3])  # one class three times, one twice, one once
@@ -457,7 +458,7 @@ def test_the_loss_of_two_processes_is_that_of_one(tmp_path):
             import torch.distributed as dist
             from torch.nn.parallel import DistributedDataParallel
             from actionprompt import methods
-            from actionprompt.backbone import load_clip
+            from actionprompt.weights import load_clip
             from actionprompt.methods.promptlearner_clip import Config
 
             rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actionprompt import protocols
-from actionprompt.datasets import hmdb51, ucf101
-from actionprompt.datasets._base import Clip, ClipList, read_labels, read_lines, read_names
-from actionprompt.protocols import Part, Plan, normalised
+from actionprompt.clips import Clip, ClipList, read_lines
+from actionprompt.datasets import hmdb51, read_labels, read_names, ucf101
+from actionprompt.study import protocols
+from actionprompt.study.protocols import Part, Plan, normalised
 
 NAMES = ("Walk", "run fast", "jump-up", "wave", "sit")
 

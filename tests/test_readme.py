@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actionprompt import cli, results
+from actionprompt import commands
+from actionprompt.commands import _shared
+from actionprompt.study import pages
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,8 +25,8 @@ def squeezed(text: str) -> str:
 def test_the_command_on_the_first_screen_prints_what_stands_below_it(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     (command,) = [block for block in blocks("sh") if block.startswith("actionprompt")]
-    monkeypatch.setattr(cli.out, "width", 100)
-    assert cli.main([*shlex.split(command)[1:], "--num-workers", "0"]) == 0
+    monkeypatch.setattr(_shared.out, "width", 100)
+    assert commands.main([*shlex.split(command)[1:], "--num-workers", "0"]) == 0
     assert squeezed(capsys.readouterr().out) == squeezed(blocks("text")[0])
 
 
@@ -38,24 +40,24 @@ def test_the_python_on_the_first_screen_runs(monkeypatch, capsys):
 def test_every_command_named_exists():
     named = set(re.findall(r"`actionprompt ([a-z-]+)", README))
     assert named
-    assert named <= set(cli.VERBS)
+    assert named <= set(commands.ORDER)
     targets = set(re.findall(r"`?make ([a-z-]+)`?", README))
     makefile = (ROOT / "Makefile").read_text()
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
 
 
 def test_tables_are_those_of_the_records():
-    found, benchmarks = results.collect(ROOT / "results"), results.collect_benchmarks(ROOT / "results")
-    assert results.fill(README, found, None, benchmarks) == README, "run `actionprompt results`"
+    found, benchmarks = pages.collect(ROOT / "results"), pages.collect_benchmarks(ROOT / "results")
+    assert pages.fill(README, found, None, benchmarks) == README, "run `actionprompt results`"
     by_hand = [path for path in (ROOT / "results").glob("*.md") if path.name != "README.md"]
     assert len(by_hand) >= 2
     for path in by_hand:
         text = path.read_text(encoding="utf-8")
-        assert results.fill(text, found, None, benchmarks) == text, f"{path.name}: run `actionprompt results`"
+        assert pages.fill(text, found, None, benchmarks) == text, f"{path.name}: run `actionprompt results`"
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert "://" in target or (path.parent / target).exists(), target
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
-    assert results.results_page(found) == page, "run `actionprompt results`"
+    assert pages.results_page(found) == page, "run `actionprompt results`"
 
 
 def test_pictures_and_links_are_there():
@@ -66,7 +68,7 @@ def test_pictures_and_links_are_there():
 
 @pytest.mark.slow
 def test_the_demo_runs_and_its_report_is_whole(tmp_path, monkeypatch, capsys):
-    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
+    assert commands.main(["demo", "--out", str(tmp_path / "demo")]) == 0
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     for picture in re.findall(r'src="([^"]+)"', page):
         assert (tmp_path / "demo" / picture).stat().st_size > 5000

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from actionprompt import protocols, results, video
+from actionprompt import video
+from actionprompt.clips import Clip, ClipList
 from actionprompt.config import DataConfig, TrainConfig
-from actionprompt.datasets._base import Clip, ClipList
+from actionprompt.study import pages, protocols
 from scripts import benchmark
 from videos import write_numbered
 
@@ -134,12 +135,12 @@ def test_baselines_stand_beside_the_methods(bench, tmp_path):
     for seed in (0, 1):
         record = bench.experiment.run(
             plan, "zeroshot", tmp_path / f"models{seed}", config=bench.methods.get("zeroshot").VARIANTS["linear"],
-            variant="linear", dataset="two_shapes", backbone="random:nano", cpu=True,
+            variant="linear", dataset="two_shapes", backbone="random:nano", device="cpu",
             train_config=TrainConfig(epochs=1, num_workers=0, seed=seed),
             data_config=DataConfig(num_frames=2, fit="letterbox"),
         )  # fmt: skip
         bench.records.write(out / f"linear{seed}.json", {**record, "commit": record["commit"] or "test"})
-    page = results.results_page(results.collect(out))
+    page = pages.results_page(pages.collect(out))
     table = page.split("## two_shapes, closed-set")[1].split("##")[0]
     assert [line.split("|")[1:3] for line in table.splitlines() if "1x1" in line] == [
         [" baseline ", " aspect "], [" baseline ", " crop_shape "], [" baseline ", " majority_class "],
@@ -157,7 +158,7 @@ def test_a_method_without_the_hash_of_its_weights_is_still_refused(bench, tmp_pa
     record = {**bench.run_baseline(plan, "t", bench.crop_shape), "method": "zeroshot", "commit": "test"}
     bench.records.write(tmp_path / "out" / "a.json", record)
     with pytest.raises(ValueError, match=r"a record needs hash of the backbone"):
-        results.collect(tmp_path / "out")
+        pages.collect(tmp_path / "out")
 
 
 def test_letterboxed_clips_show_bars_and_the_whole_frame(bench, real_data):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from actionprompt import results
+from actionprompt.study import pages
 
 
 def record(method, variant="", seed=0, protocol="closed-set", shots=None, pair=50.0, **figures):
@@ -39,7 +39,7 @@ def page(*parts: str) -> str:
 
 
 def test_the_leaderboard_has_every_entry_with_mean_and_deviation_of_its_own_protocol(tmp_path):
-    text = results.fill(page("leaderboard"), RECORDS, tmp_path)
+    text = pages.fill(page("leaderboard"), RECORDS, tmp_path)
     assert "old" not in text
     assert "written by hand" in text
     (flow,) = rows(text, "`seeing_in_flowing`")
@@ -53,9 +53,7 @@ def test_the_leaderboard_has_every_entry_with_mean_and_deviation_of_its_own_prot
 
 
 def test_an_ablation_shows_the_rows_that_ran_beside_what_the_paper_prints(tmp_path):
-    text = results.fill(
-        page(*(f"ablations {m}" for m in ("seeing_in_flowing", "dual_semantic_tpr"))), RECORDS, tmp_path
-    )
+    text = pages.fill(page(*(f"ablations {m}" for m in ("seeing_in_flowing", "dual_semantic_tpr"))), RECORDS, tmp_path)
     assert [row[0] for row in rows(text, "`seeing_in_flowing")] == [
         "`seeing_in_flowing no_motion`", "`seeing_in_flowing`",
     ]  # fmt: skip
@@ -73,7 +71,7 @@ def test_a_row_with_nothing_to_train_stands_beside_the_trained_ones_and_no_trans
         record("dual_semantic_tpr", "prompts", protocol="zero-shot", accuracy=10.0),
         record("dual_semantic_tpr", accuracy=48.0),
     ]
-    text = results.fill(page("ablations dual_semantic_tpr"), records)
+    text = pages.fill(page("ablations dual_semantic_tpr"), records)
     closed = text.split("(Figure 5a, Table 7)**; closed-set, small")[1].split("**")[0]
     assert [row[:2] for row in rows(closed, "`dual_semantic_tpr")] == [
         ["`dual_semantic_tpr baseline`", "42.0"], ["`dual_semantic_tpr prompts`", "50.0"],
@@ -82,23 +80,23 @@ def test_a_row_with_nothing_to_train_stands_beside_the_trained_ones_and_no_trans
 
 
 def test_base_to_novel_has_columns_of_its_own(tmp_path):
-    text = results.fill(page("ablations mip_clip"), RECORDS, tmp_path)
+    text = pages.fill(page("ablations mip_clip"), RECORDS, tmp_path)
     assert "| row | base | novel | harmonic mean | seeds |" in text
     assert rows(text, "`mip_clip zero_shot`") == [["`mip_clip zero_shot`", "70.0", "40.0", "50.9", "1"]]
-    text = results.fill(page("base-to-novel"), RECORDS, tmp_path)
+    text = pages.fill(page("base-to-novel"), RECORDS, tmp_path)
     assert rows(text, "`mip_clip") == [["`mip_clip zero_shot`", "70.0", "40.0", "50.9", "-", "-"]]
 
 
 def test_pictures_are_drawn_only_where_a_folder_is_given_and_the_text_is_the_same(tmp_path):
     parts = page("leaderboard", "kinds", "few-shot", "ablations seeing_in_flowing", "ablations vifi_clip")
-    assert results.fill(parts, RECORDS) == results.fill(parts, RECORDS, tmp_path)
-    assert results.fill(results.fill(parts, RECORDS), RECORDS) == results.fill(parts, RECORDS)
-    assert "No records yet." in results.fill(page("ablations vifi_clip"), RECORDS)
+    assert pages.fill(parts, RECORDS) == pages.fill(parts, RECORDS, tmp_path)
+    assert pages.fill(pages.fill(parts, RECORDS), RECORDS) == pages.fill(parts, RECORDS)
+    assert "No records yet." in pages.fill(page("ablations vifi_clip"), RECORDS)
 
 
 def test_a_part_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="there is no generated part 'leaderbord'; known are methods, leaderboard"):
-        results.fill(page("leaderbord"), RECORDS)
+        pages.fill(page("leaderbord"), RECORDS)
 
 
 def test_a_part_of_a_benchmark_is_a_table_without_single_measurements(tmp_path):
@@ -109,9 +107,9 @@ def test_a_part_of_a_benchmark_is_a_table_without_single_measurements(tmp_path):
     }  # fmt: skip
     (tmp_path / "some.json").write_text(json.dumps(found))
     (tmp_path / "run.json").write_text(json.dumps({"commit": "1234", "figures": {}}))
-    benchmarks = results.collect_benchmarks(tmp_path)
+    benchmarks = pages.collect_benchmarks(tmp_path)
     assert list(benchmarks) == ["some"]
-    text = results.fill(page("measured some readers", "measured some cases", "measured some"), [], None, benchmarks)
+    text = pages.fill(page("measured some readers", "measured some cases", "measured some"), [], None, benchmarks)
     assert rows(text, "readers |") == [["readers", "seconds", "failed"]]
     assert rows(text, "ours") + rows(text, "other") == [["ours", "0.5", "0"], ["other", "1,234", "3"]]
     assert rows(text, "names") + rows(text, "up") == [["names", "real", "top1, full"], ["up, down", "yes", "0.25"]]
@@ -122,7 +120,7 @@ def test_a_part_of_a_benchmark_is_a_table_without_single_measurements(tmp_path):
     ]
     assert not rows(text, "commit")
     with pytest.raises(ValueError, match="'measured some nothing'"):
-        results.fill(page("measured some nothing"), [], None, benchmarks)
+        pages.fill(page("measured some nothing"), [], None, benchmarks)
 
 
 def test_what_order_is_worth_stands_beside_what_it_costs(tmp_path):
@@ -140,7 +138,7 @@ def test_what_order_is_worth_stands_beside_what_it_costs(tmp_path):
             ],
         }
     }
-    text = results.fill(page("trade bench_b16"), RECORDS, tmp_path, benches)
+    text = pages.fill(page("trade bench_b16"), RECORDS, tmp_path, benches)
     assert rows(text, "`") == [
         ["`zeroshot linear`", "54.0", "50.0", "1.01", "", "<0.001"],
         ["`seeing_in_flowing`", "61.0 ± 1.0", "71.0 ± 1.0", "1.08", "2.50", "", "900"],

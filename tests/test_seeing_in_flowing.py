@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from actionprompt import checkpoint, data, features, methods, transforms
-from actionprompt.backbone import load_clip
+from actionprompt.clips import Clip, ClipList
 from actionprompt.config import DataConfig, TrainConfig
-from actionprompt.datasets._base import Clip, ClipList
 from actionprompt.methods.seeing_in_flowing import VARIANTS, Config, Model, Motion, differences
-from actionprompt.train import fit
+from actionprompt.training import train
 from actionprompt.video import write_video
+from actionprompt.weights import load_clip
 from scripts import benchmark
 
 NAMES = ("sit", "stand up", "wave with both hands", "run", "clap")
@@ -294,11 +294,11 @@ def test_added_parameters_are_the_papers(paper_size):
         assert f"{number:,}" in methods.get("seeing_in_flowing").__doc__
 
 
-def test_multiply_adds_are_counted_whole(clip):
+def test_macs_are_counted_whole(clip):
     """Against a count by hand at the size of nano: E 16, W 32, 8 frames, M 8."""
     method = build(clip, Config(text_form="late"))
     num_classes, length = len(NAMES), method.names.shape[1]
-    counted = benchmark("seeing_in_flowing").multiply_adds(method, num_frames=8)
+    counted = benchmark("seeing_in_flowing").count_macs(method, num_frames=8)
     patches, width, layers = 4, 32, 2
     tokens = patches + 1
     layer = 12 * width**2 * tokens + 2 * tokens**2 * width
@@ -339,7 +339,7 @@ def test_training_from_the_cache_equals_training_from_pixels(tmp_path, monkeypat
     config = TrainConfig(epochs=4, batch_size=4, lr=3e-3, num_workers=0, warmup_epochs=1.0)
     data_config = DataConfig(num_frames=8)
     cached = methods.build("seeing_in_flowing", load_clip("random:nano"), names)
-    fit(cached, clips, tmp_path / "run", config=config, data_config=data_config, cpu=True)
+    train(cached, clips, tmp_path / "run", config=config, data_config=data_config, device="cpu")
     cached_losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
 
     method = methods.build("seeing_in_flowing", load_clip("random:nano"), names).train()

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from actionprompt import methods, predict, teach
-from actionprompt.backbone import load_clip
+from actionprompt import methods, prediction
+from actionprompt.apps import teach
+from actionprompt.clips import ClipList
 from actionprompt.config import DataConfig
-from actionprompt.datasets._base import ClipList
 from actionprompt.video import write_video
+from actionprompt.weights import load_clip
 
 QUICK = replace(teach.TRAIN, epochs=15, lr=1e-2, warmup_epochs=1.0, num_workers=0)
 COLOURS = ("red", "green", "blue")
@@ -38,7 +39,7 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 
 def run(clips, out, **options):
-    return teach.teach(clips, out, backbone="random:nano", config=QUICK, cpu=True, **options)
+    return teach.teach(clips, out, backbone="random:nano", config=QUICK, device="cpu", **options)
 
 
 def manifest_of(folder) -> dict:
@@ -61,7 +62,7 @@ def test_from_clips_to_predictions(films, tmp_path):
     assert manifest["none_of_these"]["below"] == none.below
     assert manifest["data"]["fit"] == "letterbox"
 
-    predictor = predict.load(tmp_path / "mine", device="cpu")
+    predictor = prediction.load(tmp_path / "mine", device="cpu")
     unseen = [(name, path) for name, paths in films.items() for path in paths[3:]]
     answers = [answer for _, answer in predictor.predict_all([path for _, path in unseen], num_workers=0)]
     assert [answer.label for answer in answers] == [name for name, _ in unseen]
@@ -71,7 +72,7 @@ def test_from_clips_to_predictions(films, tmp_path):
     assert predictor.predict(unseen[0][1]).none_of_these
     predictor.set_classes(["red", "blue", "yellow"])
     assert predictor.none_below is None, "the threshold was chosen for other names"
-    assert predict.load(tmp_path / "mine", class_names=["red", "blue"]).none_below is None
+    assert prediction.load(tmp_path / "mine", class_names=["red", "blue"]).none_below is None
     with pytest.raises(ValueError, match="mine holds a model already; choose another folder, or remove it"):
         run(few, tmp_path / "mine")
 
@@ -85,7 +86,7 @@ def test_too_few_clips_are_said(films, tmp_path):
         "no threshold for none of these: choosing it takes three classes of 3 clips or more",
     )
     assert taught.none_of_these is None
-    assert predict.load(tmp_path / "few").none_below is None
+    assert prediction.load(tmp_path / "few").none_below is None
     two = run({name: films[name][:3] for name in ("red", "blue")}, tmp_path / "two")
     assert len(two.warnings) == 1, "with two classes, striking off one name leaves nothing to choose from"
 
@@ -105,7 +106,7 @@ def test_every_clip_is_held_out_once_and_its_class_keeps_others(films, counts):
 
 def test_nothing_held_out_is_trained_on(films, tmp_path, monkeypatch):
     trained, scored = [], []
-    real_fit, real_scores = teach.fit, teach.held_out_scores
+    real_fit, real_scores = teach.train, teach.held_out_scores
 
     def fit(method, clips, folder, **options):
         trained.append({clip.key for clip in clips.clips})
@@ -116,7 +117,7 @@ def test_nothing_held_out_is_trained_on(films, tmp_path, monkeypatch):
         scored.append((features, labels))
         return real_scores(method, features, labels, config)
 
-    monkeypatch.setattr(teach, "fit", fit)
+    monkeypatch.setattr(teach, "train", fit)
     monkeypatch.setattr(teach, "held_out_scores", scores)
     few = {name: paths[:3] for name, paths in films.items()}
     run(few, tmp_path / "mine")
@@ -199,7 +200,7 @@ def test_a_threshold_that_would_mislead_is_not_given(films, tmp_path, monkeypatc
     assert taught.held_out_top1 == pytest.approx(100 * right / 9)
     assert taught.warnings == (f"no threshold for none of these: {why}",)
     assert manifest_of(tmp_path)["warnings"] == list(taught.warnings)
-    assert predict.load(tmp_path / "mine").none_below is None
+    assert prediction.load(tmp_path / "mine").none_below is None
 
 
 def test_wrong_clips_are_named(films, tmp_path):

@@ -13,14 +13,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import actionprompt
-from actionprompt.backbone import load_chinese_text, load_clip
 from actionprompt.methods.zeroshot import VIDEO_TEMPLATES
+from actionprompt.weights import load_chinese_text, load_clip
 from actionprompt.world import VERSION, still, train_clip
 from actionprompt.world.actions import CLASS_NAMES_ZH, PAIRS
 from actionprompt.world.sayings import NAMES_OF, TEMPLATES, ask, recaption, say, told, true_of
 
 ASSETS = Path(actionprompt.__file__).parent / "assets"
-RECORD = Path(__file__).parent.parent / "results" / "tiny_clip.json"
+RECORD = Path(__file__).parent.parent / "results" / "tiny_clip" / "tiny_clip.json"
 TEXTS = ["a video of a person kicking.", "a photo of a person in a red shirt", "Zähne putzen", "挥手 👋", "x"]
 TEXTS_ZH = ["一段一个人踢腿的视频", "挥手", "穿着红色上衣的人 in WiFi 👋"]
 

@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from actionprompt.transforms import Augment, augment, eval_views, mixup, normalise, squash
+from actionprompt.config import Augment
 from actionprompt.transforms import _operation as operation
+from actionprompt.transforms import augment, eval_views, mixup, normalise, squash
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
 STD = (0.26862954, 0.26130258, 0.27577711)

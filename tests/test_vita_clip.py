@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from actionprompt import methods
-from actionprompt.backbone import load_clip
 from actionprompt.layers import FrameAttention
 from actionprompt.methods.vita_clip import RECIPES, Config, nearest_rows
+from actionprompt.weights import load_clip
 
 NAMES = ("sit down", "stand up", "wave")
 

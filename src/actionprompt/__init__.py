@@ -7,20 +7,31 @@ result = model.predict("clip.mp4")
 print(result.label, result.score)
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from actionprompt.predict import Prediction, Predictor, load, zero_shot
+    from actionprompt.apps.teach import teach
+    from actionprompt.evaluation import evaluate
+    from actionprompt.prediction import Prediction, Predictor, load, zero_shot
+    from actionprompt.training import train
 
-__all__ = ["Prediction", "Predictor", "load", "zero_shot"]
+HOMES = {
+    "Prediction": "prediction", "Predictor": "prediction", "load": "prediction", "zero_shot": "prediction",
+    "train": "training", "evaluate": "evaluation", "teach": "apps.teach",
+}  # fmt: skip
+"""Where the public names live."""
+__all__ = ["Prediction", "Predictor", "evaluate", "load", "teach", "train", "zero_shot"]
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported when they are first used: `import actionprompt` alone loads no torch."""
-    if name in __all__:
-        from actionprompt import predict
-
-        return getattr(predict, name)
+    if name in HOMES:
+        return getattr(importlib.import_module(f"actionprompt.{HOMES[name]}"), name)
     raise AttributeError(f"module 'actionprompt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

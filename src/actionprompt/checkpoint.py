@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from actionprompt import methods
-from actionprompt.backbone import CLIP, load_clip
+from actionprompt import methods, records
+from actionprompt.backbone import CLIP
 from actionprompt.config import from_json, to_json
-from actionprompt.methods._base import Method
+from actionprompt.method import Method
+from actionprompt.weights import load_clip
 
 FORMAT = 1
 WEIGHTS, MANIFEST = "trained.safetensors", "manifest.json"
@@ -50,11 +51,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return {**manifest, "folder": str(path)}
 
 
+def update_manifest(path: Path, **changes: Any) -> None:
+    """Set entries in the manifest of a model folder, or of the run folder that holds it. Atomic; the weights stay."""
+    manifest = read_manifest(path)
+    folder = Path(manifest.pop("folder"))
+    records.write(folder / MANIFEST, {**manifest, **changes})
+
+
 def save(path: str | Path, method: Method, **facts: Any) -> None:
     """Write a model folder. `facts` (data options, list hashes, seed, ...) go into the manifest as they are."""
     manifest = {
         "format": FORMAT,
-        "method": type(method).__module__.rsplit(".", 1)[-1],
+        "method": method.name,
         "config": to_json(method.config),
         "backbone": {"name": method.clip.name, "sha256": method.clip_sha256},
         "class_names": list(method.class_names),

@@ -2,13 +2,69 @@
 
 import dataclasses
 import difflib
+import math
+import os
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from actionprompt.transforms import Augment
+Precision = Literal["no", "bf16"]
+"""float32 throughout, or bf16 autocast."""
+Progress = Callable[[int, int], None]
+"""Is called with (done, total)."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Training augmentation, applied in this order; the defaults are random resized crop, flip and grey."""
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """Area of the random crop as a fraction of the frame, uniform in this range (Szegedy et al., 2015). `(1, 1)` is no
+    random crop: the largest centred box that `crop_ratio` allows is taken, so that `crop_ratio=(1, 1)` with it is the
+    centre crop of evaluation."""
+
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width / height of the random crop in the source's true geometry, log-uniform in this range (Szegedy et al.)."""
+
+    flip: float = 0.5
+    """Probability of mirroring left and right. Set it to 0 where left and right are classes (Jester,
+    Something-Something): nothing here can know that."""
+
+    grey: float = 0.2
+    """Probability of replacing the colours by their luma (ViFi-CLIP, X-CLIP: 0.2)."""
+
+    colour_jitter: float = 0.0
+    """Probability of colour jitter: brightness and contrast x [0.6, 1.4], saturation x [0.8, 1.2], hue +- 36 degrees,
+    in random order (X-CLIP, ViFi-CLIP: 0.8)."""
+
+    rand_augment: tuple[int, int] | None = None
+    """`(n, m)`: n random operations of magnitude m in 0..10 (RandAugment, Cubuk et al., 2020); `(4, 7)` is what papers
+    write as rand-m7-n4. Off where `None`. See `_rand_augment` for the operations."""
+
+    random_erasing: float = 0.0
+    """Probability of blanking one box, the same in all frames, to the mean colour (Zhong et al., 2020): area 2 % to
+    33 % of the picture, ratio 0.3 to 3.3."""
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "grey", "colour_jitter", "random_erasing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale is (low, high) with 0 < low <= high <= 1, got {self.crop_scale}")
+        low, high = self.crop_ratio
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"crop_ratio is (low, high) with 0 < low <= high, got {self.crop_ratio}")
+        if self.rand_augment is not None:
+            num_ops, magnitude = self.rand_augment
+            if num_ops < 1 or not 0 <= magnitude <= 10:
+                raise ValueError(
+                    f"rand_augment is (n, m) with n >= 1 and 0 <= m <= 10, got {self.rand_augment}; "
+                    "rand-m7-n4 is (4, 7), and None turns it off"
+                )
 
 
 @dataclass(frozen=True)
@@ -46,6 +102,11 @@ class DataConfig:
         """V: clips x crops in evaluation."""
         return self.num_clips * self.num_crops
 
+    @property
+    def centre_view(self) -> "DataConfig":
+        """These options with one temporal and one spatial view, the centre of both."""
+        return dataclasses.replace(self, num_clips=1, num_crops=1, random_groups=False)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -69,7 +130,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0 is off."""
-    mixed_precision: Literal["no", "bf16"] = "no"
+    mixed_precision: Precision = "no"
     """bf16 is faster on a GPU and on processors with bf16 instructions; others emulate it and are far slower."""
     gradient_checkpointing: bool = False
     """Recompute the towers' layers in the backward pass: less memory, about a third more time."""
@@ -88,6 +149,11 @@ class TrainConfig:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"expected label_smoothing in [0, 1), got {self.label_smoothing}")
+
+
+def cache_root() -> Path:
+    """`$ACTIONPROMPT_CACHE`, else `~/.cache/actionprompt`."""
+    return Path(os.environ.get("ACTIONPROMPT_CACHE", "~/.cache/actionprompt")).expanduser()
 
 
 def to_json(value: Any) -> Any:

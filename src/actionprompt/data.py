@@ -4,28 +4,17 @@ Letters: B clips of a batch, V views, T frames, R side of a training frame in pi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from actionprompt import sampling, transforms, video
+from actionprompt.clips import Broken, Clip, Position
 from actionprompt.config import DataConfig
-from actionprompt.datasets._base import Clip
-
-Position = tuple[int, int]
-"""(epoch, index into the clip list): all that the random draws of a clip depend on, beside the seed."""
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A clip that could not be read."""
-
-    key: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +22,10 @@ class Sample:
     """One clip as uint8 pixels."""
 
     video: UInt8[np.ndarray, "V T 3 S S"]
+    indices: Int64[np.ndarray, "num_clips T"]
+    """The frames it was made of, by temporal view; spatial views share them."""
+    times_s: tuple[float, ...]
+    """When these frames are shown; empty for a folder of images, which carries no time."""
     aspect: float
     label: int
     key: str
@@ -44,6 +37,8 @@ class Batch:
     """B clips, and those that should have been among them."""
 
     video: UInt8[Tensor, "B V T 3 S S"]
+    times_s: tuple[tuple[float, ...], ...]
+    """Of each clip, as in `Sample`."""
     aspect: Float[Tensor, " B"]
     """Width / height of the source of each clip; training frames are stored as squares."""
     label: Int[Tensor, " B"]
@@ -52,9 +47,7 @@ class Batch:
     broken: tuple[Broken, ...]
 
     def pin_memory(self) -> "Batch":
-        return Batch(
-            self.video.pin_memory(), self.aspect, self.label.pin_memory(), self.key, self.position, self.broken
-        )
+        return replace(self, video=self.video.pin_memory(), label=self.label.pin_memory())
 
 
 class VideoDataset(Dataset):
@@ -70,31 +63,33 @@ class VideoDataset(Dataset):
     def __getitem__(self, position: Position) -> Sample | Broken:
         clip = self.clips[position[1]]
         try:
-            frames, aspect = (self._train_frames if self.training else self._views)(clip, position)
+            indices = self._indices(clip, position)
+            frames, aspect = (self._squares if self.training else self._views)(clip, indices)
+            times_s = () if clip.path.is_dir() else tuple(video.frame_times(clip.path, indices.ravel()).tolist())
         except video.VideoDecodeError as error:
-            return Broken(clip.key, error.reason)
-        return Sample(frames, aspect, clip.label, clip.key, position)
+            return Broken(clip.key, error.reason, position)
+        return Sample(frames, indices, times_s, aspect, clip.label, clip.key, position)
 
-    def _indices(self, clip: Clip, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
-        num_frames = video.probe(clip.path).num_frames
-        if self.config.sampling == "segment":
-            return sampling.segment(num_frames, self.config.num_frames, num_clips=num_clips, rng=rng)
-        return sampling.dense(
-            num_frames, self.config.num_frames, stride=self.config.stride, num_clips=num_clips, rng=rng
-        )
+    def _indices(self, clip: Clip, position: Position) -> np.ndarray:
+        """The frames of each temporal view [num_clips, T]."""
+        config, num_frames = self.config, video.count_frames(clip.path)
+        num_clips, rng = (1 if self.training else config.num_clips), None
+        if self.training:
+            rng = clip_rng(self.seed, position, "frames")
+        elif config.random_groups:  # by key: a clip keeps its groups in whatever list or process it is met
+            rng = np.random.default_rng([self.seed, *clip.key.encode()])
+        if config.sampling == "segment":
+            return sampling.segment(num_frames, config.num_frames, num_clips=num_clips, rng=rng)
+        return sampling.dense(num_frames, config.num_frames, stride=config.stride, num_clips=num_clips, rng=rng)
 
-    def _train_frames(self, clip: Clip, position: Position) -> tuple[np.ndarray, float]:
+    def _squares(self, clip: Clip, indices: np.ndarray) -> tuple[np.ndarray, float]:
         side_px = train_side(self.side_px)
-        indices = self._indices(clip, 1, clip_rng(self.seed, position, "frames"))
         frames = video.read_frames(clip.path, indices.ravel(), short_side_px=side_px)
         squares, aspect = transforms.squash(frames, side_px=side_px, fit=self.config.fit)
         return squares[None], aspect
 
-    def _views(self, clip: Clip, _: Position) -> tuple[np.ndarray, float]:
+    def _views(self, clip: Clip, indices: np.ndarray) -> tuple[np.ndarray, float]:
         config = self.config
-        # by key: a clip keeps its groups in whatever list or process it is met
-        rng = np.random.default_rng([self.seed, *clip.key.encode()]) if config.random_groups else None
-        indices = self._indices(clip, config.num_clips, rng)
         frames = video.read_frames(clip.path, indices.ravel())
         crops = transforms.eval_views(frames, side_px=self.side_px, num_crops=config.num_crops, fit=config.fit)
         views = crops.reshape(config.num_crops, config.num_clips, config.num_frames, *crops.shape[2:]).swapaxes(0, 1)
@@ -117,6 +112,7 @@ def collate(samples: Sequence[Sample | Broken]) -> Batch:
     shape = good[0].video.shape if good else (0, 0, 3, 0, 0)
     return Batch(
         video=torch.from_numpy(np.stack([s.video for s in good]) if good else np.empty((0, *shape), np.uint8)),
+        times_s=tuple(s.times_s for s in good),
         aspect=torch.tensor([s.aspect for s in good], dtype=torch.float32),
         label=torch.tensor([s.label for s in good], dtype=torch.long),
         key=tuple(s.key for s in good),

@@ -1,14 +1,15 @@
-"""Frozen frame features, encoded once and kept on disk: one small file per clip, its key all that could change it.
+"""From clips to features: the one loop that encodes, and the cache of frozen features on disk.
 
-The key covers the backbone's weights, the code path that encodes, sampling, transform, precision, and each file's path,
-size and time of change; whatever differs is simply another key. Files are written atomically, so an interrupted pass
-goes on where it stopped and several processes may share a folder.
+The cache holds one small file per clip, its key all that could change it: the backbone's weights, the code path that
+encodes, sampling, transform, precision, and each file's path, size and time of change; whatever differs is simply
+another key. Files are written atomically, so an interrupted pass resumes where it stopped and several processes may
+share a folder.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,63 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from actionprompt import data, transforms
-from actionprompt.config import DataConfig, to_json
-from actionprompt.datasets._base import Clip
-from actionprompt.methods._base import Method
+from actionprompt.clips import Broken, Clip
+from actionprompt.config import DataConfig, Precision, Progress, cache_root, to_json
+from actionprompt.method import Features, Method
 
 VERSION = 1
-Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One batch of clips after `encode`."""
+
+    index: tuple[int, ...]
+    """Positions in the list of the clips that could be read; B of them."""
+    features: Features
+    """Of all their views, first axis B * V; None where no clip could be read."""
+    times_s: tuple[tuple[float, ...], ...]
+    """Of each clip, when the frames it was made of are shown (`data.Sample.times_s`)."""
+    broken: tuple[Broken, ...]
+    """The other clips of the batch."""
+
+
+def encode_clips(
+    method: Method,
+    clips: Sequence[Clip],
+    config: DataConfig,
+    *,
+    device: torch.device | str = "cpu",
+    mixed_precision: Precision = "no",
+    batch_size: int = 8,
+    num_workers: int = 2,
+    seed: int = 0,
+    only: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Encoded]:
+    """`method.encode`, without gradients, of the evaluation views of the clips, in batches in their order.
+
+    `only` are the positions of the clips to encode. Nothing about one clip depends on the others."""
+    method.to(device).eval()
+    chosen = list(range(len(clips)) if only is None else only)
+    batches = [[(0, i) for i in chosen[start : start + batch_size]] for start in range(0, len(chosen), batch_size)]
+    dataset = data.VideoDataset(clips, config, side_px=method.clip.image.image_size, training=False, seed=seed)
+    done = 0
+    for positions, batch in zip(batches, data.loader(dataset, batches, num_workers=num_workers if chosen else 0)):
+        features = None
+        if len(batch.label):
+            video = batch.video.to(device, non_blocking=True).flatten(0, 1)
+            with torch.no_grad(), autocast(device, mixed_precision):
+                features = method.encode(transforms.normalise(video, mean=method.clip.mean, std=method.clip.std))
+        yield Encoded(tuple(index for _, index in batch.position), features, batch.times_s, batch.broken)
+        done += len(positions)
+        if progress is not None:
+            progress(done, len(chosen))
+
+
+def autocast(device: torch.device | str, mixed_precision: Precision) -> torch.autocast:
+    """The context in which a model computes in the named precision."""
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=mixed_precision == "bf16")
 
 
 @dataclass(frozen=True)
@@ -33,14 +85,9 @@ class CachedFeatures:
     features: Float[Tensor, "C V ..."]
     index: Int[Tensor, " C"]
     """Position of each clip in the list."""
-    broken: tuple[data.Broken, ...]
+    broken: tuple[Broken, ...]
     num_encoded: int
     """How many were not in the cache."""
-
-
-def cache_root() -> Path:
-    """`$ACTIONPROMPT_CACHE`, else `~/.cache/actionprompt`."""
-    return Path(os.environ.get("ACTIONPROMPT_CACHE", "~/.cache/actionprompt")).expanduser()
 
 
 def cached(
@@ -49,32 +96,32 @@ def cached(
     config: DataConfig,
     *,
     device: torch.device | str = "cpu",
-    autocast: torch.dtype | None = None,
+    mixed_precision: Precision = "no",
     batch_size: int = 8,
     num_workers: int = 2,
     seed: int = 0,
     root: Path | None = None,
     progress: Progress | None = None,
 ) -> CachedFeatures:
-    """`method.encode` of every clip's evaluation views, from the cache where it is there.
+    """`encode_clips` of every clip, from the cache where it is there.
 
     Raises:
         ValueError: the method's features are not frozen.
     """
     if not method.frozen_features:
-        raise ValueError(f"{type(method).__module__.rsplit('.', 1)[-1]} changes its features while it trains")
+        raise ValueError(f"{method.name} changes its features while it trains")
     folder = (root or cache_root()) / "features"
-    side_px = method.clip.image.image_size
-    spec = _spec(method, config, side_px, autocast, seed)
+    spec = _spec(method, config, mixed_precision, seed)
     paths = [_path(folder, spec, clip, clip.key if config.random_groups else "") for clip in clips]
     missing = [index for index, path in enumerate(paths) if path is None or not path.is_file()]
-    broken: dict[int, data.Broken] = {}
-    batches = [[(0, i) for i in missing[start : start + batch_size]] for start in range(0, len(missing), batch_size)]
-    dataset = data.VideoDataset(clips, config, side_px=side_px, training=False, seed=seed)
-    done = 0
-    for positions, batch in zip(batches, data.loader(dataset, batches, num_workers=num_workers if missing else 0)):
-        features = encode_batch(method, batch, device=device, autocast=autocast) if len(batch.label) else ()
-        for (_, index), feature in zip(batch.position, features, strict=True):
+    broken: dict[int, Broken] = {}
+    for encoded in encode_clips(
+        method, clips, config, device=device, mixed_precision=mixed_precision, batch_size=batch_size,
+        num_workers=num_workers, seed=seed, only=missing, progress=progress,
+    ):  # fmt: skip
+        broken.update((item.position[1], item) for item in encoded.broken)
+        views = encoded.features.unflatten(0, (-1, config.num_views)) if encoded.index else ()
+        for index, feature in zip(encoded.index, views, strict=True):
             path = paths[index]
             assert path is not None
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,12 +129,6 @@ def cached(
             with temporary.open("wb") as file:
                 np.save(file, feature.float().cpu().numpy())
             temporary.replace(path)
-        read = {index for _, index in batch.position}
-        unread = [index for _, index in positions if index not in read]
-        broken.update(zip(unread, batch.broken, strict=True))
-        done += len(positions)
-        if progress is not None:
-            progress(done, len(missing))
     readable = [i for i in range(len(clips)) if i not in broken]
     stored = [torch.from_numpy(np.load(path)) for i in readable if (path := paths[i]) is not None]
     return CachedFeatures(
@@ -98,20 +139,7 @@ def cached(
     )
 
 
-@torch.no_grad()
-def encode_batch(
-    method: Method, batch: data.Batch, *, device: torch.device | str, autocast: torch.dtype | None = None
-) -> Tensor:
-    """`encode` over all views of a batch: [B, V, ...]."""
-    clip = method.clip
-    video = batch.video.to(device, non_blocking=True).flatten(0, 1)
-    pixels = transforms.normalise(video, mean=clip.mean, std=clip.std)
-    with torch.autocast(torch.device(device).type, dtype=autocast, enabled=autocast is not None):
-        features = method.encode(pixels)
-    return features.unflatten(0, batch.video.shape[:2])
-
-
-def _spec(method: Method, config: DataConfig, side_px: int, autocast: torch.dtype | None, seed: int) -> str:
+def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: int) -> str:
     own = type(method).encode is not Method.encode
     views = {k: v for k, v in to_json(config).items() if k not in ("augment", "pooling")}
     spec = {
@@ -120,8 +148,8 @@ def _spec(method: Method, config: DataConfig, side_px: int, autocast: torch.dtyp
         "encode": [type(method).__module__, to_json(method.config)] if own else "image tower",
         "views": views,
         "seed": seed if config.random_groups else None,
-        "pixels": [side_px, method.clip.mean, method.clip.std],
-        "precision": str(autocast),
+        "pixels": [method.clip.image.image_size, method.clip.mean, method.clip.std],
+        "precision": mixed_precision,
     }
     return json.dumps(spec, sort_keys=True)
 

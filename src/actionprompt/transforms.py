@@ -9,7 +9,6 @@ Letters: F and T frames, H W source size in pixels, S side in pixels, N clips, K
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -20,6 +19,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
+
+from actionprompt.config import Augment
 
 Fit = Literal["crop", "letterbox"]
 Linear = tuple[tuple[float, float], tuple[float, float]]
@@ -104,56 +105,6 @@ def normalise(
     """`(video / 255 - mean) / std` per channel, float32, on the video's device."""
     _check_video(video)
     return _standardise(video.float().div_(255), mean, std)
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Training augmentation, applied in this order; the defaults are random resized crop, flip and grey."""
-
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    """Area of the random crop as a fraction of the frame, uniform in this range (Szegedy et al., 2015). `(1, 1)` is no
-    random crop: the largest centred box that `crop_ratio` allows is taken, so that `crop_ratio=(1, 1)` with it is the
-    centre crop of evaluation."""
-
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Width / height of the random crop in the source's true geometry, log-uniform in this range (Szegedy et al.)."""
-
-    flip: float = 0.5
-    """Probability of mirroring left and right. Set it to 0 where left and right are classes (Jester,
-    Something-Something): nothing here can know that."""
-
-    grey: float = 0.2
-    """Probability of replacing the colours by their luma (ViFi-CLIP, X-CLIP: 0.2)."""
-
-    colour_jitter: float = 0.0
-    """Probability of colour jitter: brightness and contrast x [0.6, 1.4], saturation x [0.8, 1.2], hue +- 36 degrees,
-    in random order (X-CLIP, ViFi-CLIP: 0.8)."""
-
-    rand_augment: tuple[int, int] | None = None
-    """`(n, m)`: n random operations of magnitude m in 0..10 (RandAugment, Cubuk et al., 2020); `(4, 7)` is what papers
-    write as rand-m7-n4. Off where `None`. See `_rand_augment` for the operations."""
-
-    random_erasing: float = 0.0
-    """Probability of blanking one box, the same in all frames, to the mean colour (Zhong et al., 2020): area 2 % to
-    33 % of the picture, ratio 0.3 to 3.3."""
-
-    def __post_init__(self) -> None:
-        for name in ("flip", "grey", "colour_jitter", "random_erasing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
-        low, high = self.crop_scale
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"crop_scale is (low, high) with 0 < low <= high <= 1, got {self.crop_scale}")
-        low, high = self.crop_ratio
-        if not 0 < low <= high < math.inf:
-            raise ValueError(f"crop_ratio is (low, high) with 0 < low <= high, got {self.crop_ratio}")
-        if self.rand_augment is not None:
-            num_ops, magnitude = self.rand_augment
-            if num_ops < 1 or not 0 <= magnitude <= 10:
-                raise ValueError(
-                    f"rand_augment is (n, m) with n >= 1 and 0 <= m <= 10, got {self.rand_augment}; "
-                    "rand-m7-n4 is (4, 7), and None turns it off"
-                )
 
 
 def augment(

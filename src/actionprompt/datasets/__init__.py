@@ -1,23 +1,35 @@
-"""The folder is the registry: a data set is a file here, and its name is the file's."""
+"""The data sets. This folder is the registry: a file `name.py` is the data set `name`."""
 
-import difflib
-import importlib
 from pathlib import Path
 from types import ModuleType
 
+from actionprompt import registry
+from actionprompt.datasets._base import Info as Info
+from actionprompt.datasets._base import Labels as Labels
+from actionprompt.datasets._base import lists_sha256 as lists_sha256
+from actionprompt.datasets._base import read_labels as read_labels
+from actionprompt.datasets._base import read_names as read_names
+from actionprompt.datasets._lists import LIST_FOLDERS as LIST_FOLDERS
+from actionprompt.datasets._lists import NotThere as NotThere
+from actionprompt.datasets._lists import archives as archives
+
+FOLDER = Path(__file__).parent
+
 
 def names() -> tuple[str, ...]:
-    """Names of all data sets, sorted."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))
+    """All data sets, in alphabetical order."""
+    return registry.names(FOLDER)
+
+
+def summary(name: str) -> str:
+    """The first line of a data set's docstring."""
+    return registry.summary(FOLDER, name)
 
 
 def get(name: str) -> ModuleType:
     """The data set's module; it has `INFO` and `load(root, *, split=1, part=...)`.
 
-    Raises `ValueError` with the nearest names when there is none of that name.
+    Raises:
+        ValueError: no data set of that name (with the nearest ones).
     """
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names())}"
-        raise ValueError(f"no data set {name!r}; {hint}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return registry.load(__name__, name, names(), what="data set")

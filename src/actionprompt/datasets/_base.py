@@ -1,4 +1,4 @@
-"""What every data set gives: named classes, lists of clips, facts about where they come from. No torch, no decoding."""
+"""What every data set has: facts about where it comes from, and class names. No torch, no decoding."""
 
 import hashlib
 import json
@@ -8,64 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Clip:
-    """One labelled video: a file, or a folder of JPEG frames."""
-
-    key: str
-    """Unique within its list and stable between machines: the clip as its official list names it, else its path
-    relative to the data root, with `/`."""
-    path: Path
-    label: int
-    """Index into the list's `class_names`."""
-
-
-@dataclass(frozen=True)
-class ClipList:
-    """The clips of one part of a data set, together with the classes their labels count in."""
-
-    name: str
-    """For people and records, such as `ucf101/split1/train`."""
-    clips: tuple[Clip, ...]
-    class_names: tuple[str, ...]
-    """Readable English names, the ones that go into prompts."""
-    class_names_zh: tuple[str, ...] | None = None
-    source_names: tuple[str, ...] | None = None
-    """The names as the data set's authors spell them, in the same order."""
-    ignored: tuple[str, ...] = ()
-    """What lay among the clips and is none, a line each with the reason. Whoever loads a list shows these."""
-    missing: tuple[str, ...] = ()
-    """Keys of clips that the list names and that are not there; only by leave (`max_missing`). To be shown, too."""
-    layout: str = ""
-    """Where the clips lie under the root: the one of `Info.layouts` that fits."""
-    flip: bool = True
-    """`Info.flip`: False where a mirrored clip would be one of another class, so that training refuses to mirror."""
-
-    def __post_init__(self) -> None:
-        seen: set[str] = set()
-        for clip in self.clips:
-            if clip.key in seen:
-                raise ValueError(f"{self.name}: expected every clip once, but {clip.key!r} is listed more than once")
-            seen.add(clip.key)
-            if not 0 <= clip.label < len(self.class_names):
-                raise ValueError(
-                    f"{self.name}: expected labels 0..{len(self.class_names) - 1}, got {clip.label} for {clip.key}"
-                )
-        for what, names in (("Chinese", self.class_names_zh), ("source", self.source_names)):
-            if names is not None and len(names) != len(self.class_names):
-                raise ValueError(f"{self.name}: {len(self.class_names)} class names but {len(names)} {what} names")
-
-    @property
-    def sha256(self) -> str:
-        """Hash of keys and labels in order; the same on every machine that holds the same list."""
-        lines = "".join(f"{clip.key}\t{clip.label}\n" for clip in self.clips)
-        return hashlib.sha256(lines.encode()).hexdigest()
-
-    @property
-    def classes_sha256(self) -> str:
-        """Hash of the class texts in order."""
-        return hashlib.sha256("\n".join(self.class_names).encode()).hexdigest()
+from actionprompt.clips import read_lines
 
 
 @dataclass(frozen=True)
@@ -97,6 +40,10 @@ class Info:
     """The same for the Chinese name."""
     flip: bool = True
     """False where left and right (or any mirrored motion) are classes of their own: no horizontal flip in training."""
+    generated: bool = False
+    """True where the program makes the clips itself on first use: then no root is needed."""
+    sizes: tuple[str, ...] = ()
+    """Of a generated data set, from the smallest to the largest."""
     letterbox: bool = False
     """True where the clips' own shape gives the class away: scale every clip into one shape with borders."""
 
@@ -108,21 +55,6 @@ class Labels:
     source: tuple[str, ...]
     english: tuple[str, ...]
     chinese: tuple[str, ...] | None
-
-
-def read_lines(path: Path) -> list[str]:
-    """Lines of a text list: UTF-8 with or without BOM, any line ending; without trailing blanks."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"no list file {path}; check the path") from None
-    except IsADirectoryError:
-        raise ValueError(f"expected a list file, got the folder {path}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected UTF-8 text, got {error.reason} at byte {error.start}; save as UTF-8"
-        ) from None
-    return [line.rstrip() for line in text.rstrip().split("\n")]
 
 
 def lists_sha256(paths: Sequence[Path]) -> str:
@@ -180,9 +112,3 @@ def require_folder(root: Path, what: str) -> Path:
     if not root.is_dir():
         raise ValueError(f"{what}: expected a folder, got the file {root}")
     return root
-
-
-def some(items: Sequence[object], limit: int = 3) -> str:
-    """`a, b, c and 7 more`, for messages."""
-    text = ", ".join(str(item) for item in items[:limit])
-    return text if len(items) <= limit else f"{text} and {len(items) - limit} more"

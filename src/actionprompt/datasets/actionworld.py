@@ -19,13 +19,13 @@ Actor, camera, light, speed and style are drawn independently of the class. Few-
 `train`.
 """
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
-from ..world.actions import ACTIVITIES, CLASS_NAMES, CLASS_NAMES_ZH, KIND, PAIRS
-from ..world.build import Scene, build, folder
-from ._base import Clip, ClipList, Info
+from actionprompt.clips import Clip, ClipList
+from actionprompt.config import Progress, cache_root
+from actionprompt.datasets._base import Info
+from actionprompt.world.actions import ACTIVITIES, CLASS_NAMES, CLASS_NAMES_ZH, KIND, PAIRS
+from actionprompt.world.build import Scene, build, folder
 
 __all__ = ["INFO", "KIND", "PAIRS", "SIZES", "load"]
 
@@ -40,6 +40,8 @@ INFO = Info(
     get="it is built on first use; nothing is downloaded",
     layouts=("v{version}-{size_px}px/fold{fold}/{role}/{class}/{number}",),
     num_classes=len(CLASS_NAMES),
+    generated=True,
+    sizes=tuple(SIZES),
     splits=(1, 2, 3),
     parts=("train", "test", "scene_bias"),
     templates=("a person {}.", "a video of a person {}.", "a photo of a person {}."),
@@ -56,7 +58,7 @@ def load(
     size_px: int = 112,
     max_missing: int | None = 0,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ClipList:
     """The clips of one part; what is not there yet is built, about 35 clips a second and core.
 
@@ -72,9 +74,7 @@ def load(
         raise ValueError(f"{INFO.title}: expected size {', '.join(SIZES)}, got {size!r}")
     if size_px % 2 or size_px < 16:
         raise ValueError(f"{INFO.title}: expected an even frame size of 16 px or more, got {size_px}")
-    if root is None:
-        root = Path(os.environ.get("ACTIONPROMPT_CACHE", "~/.cache/actionprompt")) / "actionworld"
-    root = Path(root).expanduser()
+    root = Path(root).expanduser() if root is not None else cache_root() / "actionworld"
     scenes = [
         Scene(activity, fold, "bias" if part == "scene_bias" else "main", number)
         for activity in ACTIVITIES

@@ -14,7 +14,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from ._base import Clip, ClipList, Info, read_lines, read_names, some
+from actionprompt.clips import Clip, ClipList, read_lines, some
+from actionprompt.datasets._base import Info, read_names
 
 INFO = Info(
     title="csv",

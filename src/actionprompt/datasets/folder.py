@@ -11,8 +11,9 @@ Names that start with a dot are left out by convention. Everything else that is 
 
 from pathlib import Path
 
-from ..video import is_video
-from ._base import Clip, ClipList, Info, read_names, require_folder, some
+from actionprompt.clips import Clip, ClipList, some
+from actionprompt.datasets._base import Info, read_names, require_folder
+from actionprompt.video import is_video
 
 PARTS = ("train", "val", "test")
 

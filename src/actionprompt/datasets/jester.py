@@ -10,8 +10,9 @@ matched by name. The part `test` is the official validation list. Left and right
 
 from pathlib import Path
 
-from ._base import ClipList, Info, read_labels, require_folder
-from ._lists import Row, check_count, check_split_and_part, clip_list, find_list, semicolon_rows
+from actionprompt.clips import ClipList
+from actionprompt.datasets._base import Info, read_labels, require_folder
+from actionprompt.datasets._lists import Row, check_count, check_split_and_part, clip_list, find_list, semicolon_rows
 
 INFO = Info(
     title="Jester",

@@ -7,9 +7,10 @@ Class names are Kinetics-400's. The part `test` is the official validation list.
 
 from pathlib import Path
 
-from . import kinetics400
-from ._base import ClipList, Info, read_labels, read_lines, require_folder, some
-from ._lists import Row, check_count, check_split_and_part, clip_list, find_list
+from actionprompt.clips import ClipList, read_lines, some
+from actionprompt.datasets import kinetics400
+from actionprompt.datasets._base import Info, read_labels, require_folder
+from actionprompt.datasets._lists import Row, check_count, check_split_and_part, clip_list, find_list
 
 INFO = Info(
     title="Mini-Kinetics-200",

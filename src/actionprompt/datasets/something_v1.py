@@ -11,8 +11,9 @@ flip.
 
 from pathlib import Path
 
-from ._base import ClipList, Info, read_labels, require_folder
-from ._lists import Row, check_count, check_split_and_part, clip_list, find_list, semicolon_rows
+from actionprompt.clips import ClipList
+from actionprompt.datasets._base import Info, read_labels, require_folder
+from actionprompt.datasets._lists import Row, check_count, check_split_and_part, clip_list, find_list, semicolon_rows
 
 INFO = Info(
     title="Something-Something V1",

@@ -11,8 +11,9 @@ the official one in four places, which is why classes are matched by name and ne
 
 from pathlib import Path
 
-from ._base import ClipList, Info, read_labels, read_lines, require_folder
-from ._lists import Row, check_count, check_split_and_part, clip_list, find_list
+from actionprompt.clips import ClipList, read_lines
+from actionprompt.datasets._base import Info, read_labels, require_folder
+from actionprompt.datasets._lists import Row, check_count, check_split_and_part, clip_list, find_list
 
 INFO = Info(
     title="UCF-101",

@@ -15,9 +15,10 @@ aspect, so report beside these numbers.
 import re
 from pathlib import Path
 
-from ..video import VIDEO_SUFFIXES
-from ._base import Clip, ClipList, Info, read_labels, require_folder, some
-from ._lists import archives, check_split_and_part
+from actionprompt.clips import Clip, ClipList, some
+from actionprompt.datasets._base import Info, read_labels, require_folder
+from actionprompt.datasets._lists import archives, check_split_and_part
+from actionprompt.video import VIDEO_SUFFIXES
 
 INFO = Info(
     title="UT-Interaction",

@@ -1,43 +1,51 @@
-"""The methods. This folder is the registry: a file `name.py` is the method `name`."""
+"""The methods. This folder is the registry: a file `name.py` is the method `name`. Listing them imports no torch."""
 
-import difflib
-import importlib
-import pkgutil
-from collections.abc import Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from actionprompt import registry
+from actionprompt.paper import Card
 
-from actionprompt.backbone import CLIP
-from actionprompt.methods._base import Method
+if TYPE_CHECKING:
+    from actionprompt.methods._build import build as build
+
+FOLDER = Path(__file__).parent
 
 
-def names() -> list[str]:
+def names() -> tuple[str, ...]:
     """All methods, in alphabetical order."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return registry.names(FOLDER)
+
+
+def summary(name: str) -> str:
+    """The first line of a method's docstring."""
+    return registry.summary(FOLDER, name)
 
 
 def get(name: str) -> ModuleType:
-    """The file of a method: its `Config`, `Model`, `VARIANTS`, `RECIPES` and `PUBLISHED`."""
-    if name not in names():
-        close = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(names())}"
-        raise ValueError(f"there is no method {name!r}; {hint}")
-    return importlib.import_module(f"{__name__}.{name}")
+    """The file of a method: its `Config` and `Model`, and the tables `VARIANTS`, `RECIPES`, `ABLATIONS`, `CARD` and
+    `PUBLISHED`, which are empty where the file has none.
+
+    Raises:
+        ValueError: no method of that name (with the nearest ones), or a file without `Config` or `Model`.
+    """
+    module: Any = registry.load(__name__, name, names(), what="method")
+    if not is_dataclass(getattr(module, "Config", None)) or not isinstance(getattr(module, "Model", None), type):
+        raise ValueError(
+            f"methods/{name}.py: expected a dataclass `Config` and a class `Model(Method)`; see `vifi_clip.py`"
+        )
+    tables: dict[str, Any] = {"VARIANTS": {}, "RECIPES": {}, "ABLATIONS": [], "PUBLISHED": []}
+    for table, empty in {**tables, "CARD": Card("", summary(name), "the contract suite")}.items():
+        if not hasattr(module, table):
+            setattr(module, table, empty)
+    return module
 
 
-def build(
-    name: str,
-    clip: CLIP,
-    class_names: Sequence[str],
-    class_names_zh: Sequence[str] | None = None,
-    *,
-    config: Any | None = None,
-    seed: int = 0,
-) -> Method:
-    """A method over a backbone, new parameters drawn from `seed` alone (the global generator is left as it was)."""
-    module = get(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return module.Model(config if config is not None else module.Config(), clip, class_names, class_names_zh)
+def __getattr__(name: str) -> Any:
+    if name == "build":
+        from actionprompt.methods._build import build
+
+        return build
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,7 +33,8 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer, gather_batch, same_label_targets
-from actionprompt.methods._base import Ablation, Card, Method, Published, groups
+from actionprompt.method import Method, groups
+from actionprompt.paper import Ablation, Card, Published
 
 # N or B clips, T frames, E joint width, K classes, P templates, C sentences
 
@@ -137,11 +138,6 @@ class Model(Method):
         super().set_classes(names, names_zh)
         texts = [template.format(name) for name in names for template in self.config.templates]
         self.register_buffer("ids", self.clip.text.tokenize(texts), persistent=False)  # [K * P, L], a class's together
-        self._text: Tensor | None = None
-
-    def train(self, mode: bool = True) -> "Model":
-        self._text = None
-        return super().train(mode)
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """`lr` for CLIP, ten times as much for what is new (code)."""
@@ -159,18 +155,14 @@ class Model(Method):
         video = self.temporal(features).mean(1)
         if self.config.classifier == "linear":
             return self.linear(video)
-        similarity = self.clip.logit_scale.exp() * F.normalize(video, dim=-1) @ self._class_features().T
+        similarity = self.clip.logit_scale.exp() * F.normalize(video, dim=-1) @ self.class_features().T
         by_template = similarity.float().unflatten(1, (-1, len(self.config.templates))).log_softmax(1)
         return by_template.logsumexp(2) - math.log(len(self.config.templates))  # log of the mean probability
 
-    def _class_features(self) -> Float[Tensor, "C E"]:
-        """Normalised features of all sentences; kept between calls while evaluating, when they cannot change."""
-        if self._text is not None and not torch.is_grad_enabled():
-            return self._text
+    def encode_classes(self) -> Float[Tensor, "C E"]:
+        """Normalised features of all sentences."""
         rows = torch.arange(len(self.ids), device=self.ids.device).split(SENTENCES_AT_ONCE)
-        features = torch.cat([self.encode_sentences(part) for part in rows])
-        self._text = features if not (self.training or features.requires_grad) else None
-        return features
+        return torch.cat([self.encode_sentences(part) for part in rows])
 
     def loss(self, features: Float[Tensor, "B T E"], labels: Tensor) -> dict[str, Tensor]:
         """The KL losses `video_text` and `text_video`, halved and added; templates come from torch's generator.

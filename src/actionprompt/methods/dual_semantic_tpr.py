@@ -44,7 +44,7 @@ Trained parameters at ViT-B/16, T = 8, S = 8 (published: 54.2 M, Table 6):
 | all | | 54,007,584 |
 
 At this size a prediction has 1.05 times the multiply-adds of the bare tower and takes no longer than noise can tell; a
-training step takes 1.14 times one through the frozen tower (results/dual_semantic_tpr_speed.json).
+training step takes 1.14 times one through the frozen tower (results/costs/dual_semantic_tpr_speed.json).
 """
 
 import copy
@@ -58,9 +58,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from actionprompt.backbone import CLIP, TINY, TINY_ZH, load_chinese_text
+from actionprompt.backbone import CLIP
 from actionprompt.layers import Block, gather_batch, same_label_targets
-from actionprompt.methods._base import Ablation, Card, Method, Published
+from actionprompt.method import Method
+from actionprompt.paper import Ablation, Card, Published
+from actionprompt.weights import TINY, TINY_ZH, load_chinese_text
 
 # Letters: N videos, T frames, L tokens and P prompts of a frame, S global prompts, D tower width, H width inside beta,
 # E joint width, K classes, W words of the longest label.

@@ -64,7 +64,8 @@ from torch.utils.checkpoint import checkpoint
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames, quick_gelu
-from actionprompt.methods._base import Ablation, Card, Method, Published, check_video
+from actionprompt.method import Method, check_video
+from actionprompt.paper import Ablation, Card, Published
 
 # Letters: N videos (B in the paper's symbols), T frames, D tower width, M motion tokens, E joint width, W text width,
 # H = 4E, K classes, n context tokens
@@ -251,11 +252,6 @@ class Model(Method):
         self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # of the context, or -1
         self.register_buffer("name_features", text(sentences).sentence, persistent=False)  # g
         self.register_buffer("ids", ids, persistent=False)
-        self._text: Tensor | None = None
-
-    def train(self, mode: bool = True) -> "Model":
-        self._text = None
-        return super().train(mode)
 
     def trained_state(self, *, inference: bool = False) -> dict[str, Tensor]:
         if self.class_names != self.own_names:
@@ -270,10 +266,8 @@ class Model(Method):
         prompts = self.motion or [no_prompt] * len(self.clip.image.layers)
         return prompted_frames(self.clip.image, video, time, prompts).mean(1)
 
-    def class_features(self) -> Float[Tensor, "K E"]:
-        """t, not normalised; kept between calls while evaluating, when they cannot change."""
-        if self._text is not None and not torch.is_grad_enabled():
-            return self._text
+    def encode_classes(self) -> Float[Tensor, "K E"]:
+        """t, not normalised."""
         features, (own,) = self.name_features, torch.where(self.row >= 0)
         if len(own):
             context = self.context[self.row[own]]
@@ -281,7 +275,6 @@ class Model(Method):
                 context = self.alignment(context, features[own])
             learned = encode_prompts(self.clip.text, self.ids[own], context)
             features = features.index_put((own,), learned.to(features.dtype))
-        self._text = features if not (self.training or features.requires_grad) else None
         return features
 
     def scores(self, v: Float[Tensor, "N E"]) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N C"]]:

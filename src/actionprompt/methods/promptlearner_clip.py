@@ -10,7 +10,7 @@ its frames (Eq. 12-22); the fused feature J is drawn to the texts of its class (
 ActionCLIP between clips and texts (Eq. 23). J needs the true label, so it takes no part in a prediction and is not
 saved with the model. A training step encodes the prompts of the classes in its batch alone, so that activations do not
 grow with the number of classes: at ViT-B/16, batch 8, 8 frames, 400 classes of 77 tokens and float32 all tensors peak
-at 11.9 GB, 4.1 GB with gradient checkpointing (results/promptlearner_memory.json); with all classes in the loss
+at 11.9 GB, 4.1 GB with gradient checkpointing (results/costs/promptlearner_memory.json); with all classes in the loss
 it would be 26.6 GB.
 
 Where the paper can be read in more than one way:
@@ -49,7 +49,8 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP, TextFeatures
 from actionprompt.layers import TemporalTransformer, gather_batch, same_label_targets
-from actionprompt.methods._base import Ablation, Card, Method, Published, groups
+from actionprompt.method import Method, groups
+from actionprompt.paper import Ablation, Card, Published
 
 # B clips, T frames, E joint (and hidden) width, D text width, C classes of a batch, L tokens, K all classes
 
@@ -275,11 +276,6 @@ class Model(Method):
                 f"longest class name and {num_context} of context; shorten the name or lower num_context"
             )
         self.register_buffer("ids", ids, persistent=False)
-        self._text: Tensor | None = None
-
-    def train(self, mode: bool = True) -> "Model":
-        self._text = None
-        return super().train(mode)
 
     @torch.no_grad()
     def start_from(self, state: dict[str, Tensor]) -> None:
@@ -306,16 +302,12 @@ class Model(Method):
         return F.normalize((frames if self.temporal is None else self.temporal(frames)).mean(1), dim=-1)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
-        return self.clip.logit_scale.exp() * self.video_features(features) @ self._class_features().T
+        return self.clip.logit_scale.exp() * self.video_features(features) @ self.class_features().T
 
-    def _class_features(self) -> Float[Tensor, "K E"]:
-        """Normalised s_0 of all classes; kept between calls while evaluating, when they cannot change."""
-        if self._text is not None and not torch.is_grad_enabled():
-            return self._text
+    def encode_classes(self) -> Float[Tensor, "K E"]:
+        """Normalised s_0 of all classes."""
         parts = torch.arange(len(self.class_names), device=self.ids.device).split(CLASSES_AT_ONCE)
-        features = F.normalize(torch.cat([self.encode_prompts(part).sentence for part in parts]), dim=-1)
-        self._text = features if not (self.training or features.requires_grad) else None
-        return features
+        return F.normalize(torch.cat([self.encode_prompts(part).sentence for part in parts]), dim=-1)
 
     def loss(self, features: Float[Tensor, "B T E"], labels: Tensor) -> dict[str, Tensor]:
         """Eq. 23-25; parts `video_text`, `text_video`, `contrastive`, before their coefficients.

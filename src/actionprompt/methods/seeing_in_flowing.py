@@ -51,7 +51,8 @@ from torch.utils.checkpoint import checkpoint
 
 from actionprompt.backbone import CLIP, Layer
 from actionprompt.layers import Block
-from actionprompt.methods._base import Ablation, Card, Method, Published
+from actionprompt.method import Method
+from actionprompt.paper import Ablation, Card, Published
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Config:
     and with it the manifest, then says which. Renaming the classes later does not change it."""
     late_above: int = 50
     """`auto` takes `late` for more classes than this: 51 full sentences per video take 11.5 G multiply-adds,
-    beside 140.5 G of ViT-B/16 on 8 frames (results/seeing_in_flowing_text.json)."""
+    beside 140.5 G of ViT-B/16 on 8 frames (results/costs/seeing_in_flowing_text.json)."""
     communicate_text: bool = True
     """MCB: t' sees the frames."""
     communicate_video: bool = True
@@ -292,7 +293,7 @@ class Model(Method):
         for layer in self._layers()[:-1]:
             keys, values = layer.keys_values(x)
             memory.append((keys, values))
-            x = layer.feed(layer.attend_to(x, keys, values, causal))
+            x = layer.feed_forward(layer.attend_to(x, keys, values, causal))
         return memory, x
 
     def _names(self, classes: slice, memory: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "N k L W"]:
@@ -305,7 +306,7 @@ class Model(Method):
             keys = torch.cat([_repeat(prefix_keys, num_names), keys], 2)
             values = torch.cat([_repeat(prefix_values, num_names), values], 2)
             causal = x.new_ones(length, keys.shape[2], dtype=torch.bool).tril(keys.shape[2] - length)
-            x = layer.feed(layer.attend_to(x, keys, values, causal))
+            x = layer.feed_forward(layer.attend_to(x, keys, values, causal))
         return x.unflatten(0, (num_videos, num_names))
 
     def _ends(self, names: Float[Tensor, "N k L W"], classes: slice) -> list[Tensor]:
@@ -326,7 +327,7 @@ class Model(Method):
         )
         seen = torch.arange(keys.shape[2], device=eot.device) <= (prefix.shape[1] + eot)[:, None]
         seen = seen.repeat(num_videos, 1)[:, None, None]
-        x = layer.feed(layer.attend_to(at_eot[:, None], keys, values, seen))
+        x = layer.feed_forward(layer.attend_to(at_eot[:, None], keys, values, seen))
         return tower.project(tower.final_norm(x[:, 0])).unflatten(0, (num_videos, num_names))
 
     def _layers(self) -> list[Layer]:

@@ -11,13 +11,13 @@ Differences from the paper: the text tower runs on sequences cut at the longest 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from actionprompt.backbone import CLIP
-from actionprompt.methods._base import Ablation, Card, Method, Published
+from actionprompt.method import Method
+from actionprompt.paper import Ablation, Card, Published
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,16 @@ class Model(Method):
         super().set_classes(names, names_zh)
         ids = self.clip.text.tokenize([self.config.template.format(name) for name in names])
         self.register_buffer("ids", ids, persistent=False)
-        self._text: Tensor | None = None
 
-    def train(self, mode: bool = True) -> "Model":
-        self._text = None
-        return super().train(mode)
-
-    def _class_features(self) -> Float[Tensor, "K E"]:
-        """Normalised text features; kept between calls while evaluating, when they cannot change."""
-        if self._text is not None and not torch.is_grad_enabled():
-            return self._text
+    def encode_classes(self) -> Float[Tensor, "K E"]:
+        """Normalised text features."""
         text = self.clip.text
-        features = F.normalize(
-            text.encode(text.token_embeddings(self.ids), text.eot_positions(self.ids)).sentence, dim=-1
-        )
-        self._text = features if not (self.training or features.requires_grad) else None
-        return features
+        sentence = text.encode(text.token_embeddings(self.ids), text.eot_positions(self.ids)).sentence
+        return F.normalize(sentence, dim=-1)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
         video = F.normalize(features.mean(1), dim=-1)
-        return self.clip.logit_scale.exp() * video @ self._class_features().T
+        return self.clip.logit_scale.exp() * video @ self.class_features().T
 
 
 VARIANTS = {"image_only": Config(train_text=False), "text_only": Config(train_image=False)}

@@ -44,7 +44,8 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames
-from actionprompt.methods._base import Ablation, Card, Method, Published, check_video
+from actionprompt.method import Method, check_video
+from actionprompt.paper import Ablation, Card, Published
 
 # Letters: N videos, T frames, D tower width, P prompts of a frame, E joint width, K classes, n context tokens
 
@@ -149,11 +150,6 @@ class Model(Method):
         self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # of the context, or -1
         self.register_buffer("frozen_text", frozen, persistent=False)
         self.register_buffer("ids", ids, persistent=False)
-        self._text: Tensor | None = None
-
-    def train(self, mode: bool = True) -> "Model":
-        self._text = None
-        return super().train(mode)
 
     def trained_state(self, *, inference: bool = False) -> dict[str, Tensor]:
         if self.class_names != self.own_names:
@@ -166,15 +162,12 @@ class Model(Method):
         time = nearest_rows(self.time, video.shape[1])
         return prompted_frames(self.clip.image, video, time, self.prompts).mean(1)
 
-    def class_features(self) -> Float[Tensor, "K E"]:
-        """Text features, not normalised; kept between calls while evaluating, when they cannot change."""
-        if self._text is not None and not torch.is_grad_enabled():
-            return self._text
+    def encode_classes(self) -> Float[Tensor, "K E"]:
+        """Text features, not normalised."""
         features, (own,) = self.frozen_text, torch.where(self.row >= 0)
         if self.context is not None and len(own):
             learned = encode_prompts(self.clip.text, self.ids[own], self.context[self.row[own]])
             features = features.index_put((own,), learned.to(features.dtype))
-        self._text = features if not (self.training or features.requires_grad) else None
         return features
 
     def head(self, features: Float[Tensor, "N E"]) -> Float[Tensor, "N K"]:

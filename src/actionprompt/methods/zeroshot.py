@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer
-from actionprompt.methods._base import Ablation, Card, Method, Published
+from actionprompt.method import Method
+from actionprompt.paper import Ablation, Card, Published
 
 VIDEO_TEMPLATES = (
     "a photo of {}.",

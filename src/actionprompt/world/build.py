@@ -13,7 +13,7 @@ anywhere goes on where it was; what is entered is checked before it is used.
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from actionprompt.config import Progress
 from actionprompt.video import write_video
 from actionprompt.world.actions import ACTIVITIES, Activity
 from actionprompt.world.backgrounds import PLACES
@@ -120,7 +121,7 @@ def build(
     *,
     size_px: int = 112,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write the clips of these scenes that are not there yet, check the others, and return the folder they are in.
 

@@ -47,15 +47,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import actionprompt
 from actionprompt import transforms
-from actionprompt.backbone import (
-    CLIP,
-    CLIP_MEAN,
-    CLIP_STD,
-    ChineseTextTower,
-    _bpe_tokenizer,
-    load_chinese_text,
-    load_clip,
-)  # fmt: skip
+from actionprompt.backbone import CLIP, ChineseTextTower
+from actionprompt.weights import CLIP_MEAN, CLIP_STD, bpe_tokenizer, load_chinese_text, load_clip
 from actionprompt.world import VERSION, Still, render, still
 from actionprompt.world.actions import ACTIVITIES
 from actionprompt.world.sayings import NAMES_OF, PROMPTS, TEMPLATES, TEMPLATES_ZH, Attributes, ask, say, told, true_of
@@ -158,7 +151,7 @@ def label_texts() -> tuple[list[str], list[str]]:
 def build_clip(texts: Sequence[str]) -> tuple[Any, CLIP]:
     """A CLIP with random weights and a byte-level BPE learned from `texts`: the Hugging Face model and ours, one set of
     weights."""
-    tokenizer = _bpe_tokenizer(_learn_merges(texts))
+    tokenizer = bpe_tokenizer(_learn_merges(texts))
     special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     config = transformers.CLIPConfig(
         vision_config={**VISION, "image_size": SIDE_PX, "patch_size": PATCH_PX, "projection_dim": EMBED_DIM},
@@ -186,7 +179,7 @@ def _sincos(grid: int, width: int) -> Tensor:
 def _learn_merges(texts: Sequence[str]) -> list[tuple[str, str]]:
     from tokenizers import Tokenizer, models, trainers
 
-    plain = _bpe_tokenizer([])
+    plain = bpe_tokenizer([])
     clip_like, letters = plain.backend_tokenizer, plain.convert_ids_to_tokens(range(2 * 256))
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learner.normalizer, learner.pre_tokenizer = clip_like.normalizer, clip_like.pre_tokenizer

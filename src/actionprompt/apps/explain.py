@@ -1,0 +1,139 @@
+"""What a model looks at: the class token's attention over the patches, laid over the frames.
+
+As in Fig. 7 of Deng et al. (Electronics 2024), frozen CLIP stands beside the method: red is looked at, green is not.
+The maps themselves are `Method.attention_maps`; here they become pictures.
+
+Letters: T frames, S side of a model's input in pixels, h w patches, H W size of a picture in pixels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from actionprompt import data, methods, transforms, video
+from actionprompt.clips import Broken, Clip
+from actionprompt.config import DataConfig
+from actionprompt.method import Method
+from actionprompt.weights import load_clip
+
+MARGIN_PX, BAND_PX = 4, 20
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The frames a model was shown, and where it and frozen CLIP looked."""
+
+    path: Path
+    frames: UInt8[np.ndarray, "T S S 3"]
+    """RGB, as cropped for the model."""
+    maps: dict[str, Float[np.ndarray, "T h w"]]
+    """By who looks: `frozen CLIP`, then the method. A frame's map sums to at most 1 (`Method.attention_maps`)."""
+
+
+def explain(
+    path: str | Path,
+    method: Method,
+    config: DataConfig,
+    *,
+    baseline: Method | None = None,
+    num_layers: int = 3,
+    device: torch.device | str = "cpu",
+) -> Explanation:
+    """Attention of the last `num_layers` layers on one video's frames (the centre crop of its middle view).
+
+    `baseline` stands in the first row; by default frozen CLIP of the method's backbone, loaded anew, since a method may
+    have changed its own.
+
+    Raises:
+        VideoDecodeError: the video cannot be read.
+        ValueError: a method that offers no attention maps.
+    """
+    if baseline is None:
+        baseline = methods.build("zeroshot", load_clip(method.clip.name), method.class_names)
+    side_px = method.clip.image.image_size
+    clip = Clip(key=str(path), path=Path(path), label=0)
+    sample = data.VideoDataset([clip], config.centre_view, side_px=side_px, training=False)[0, 0]
+    if isinstance(sample, Broken):
+        raise video.VideoDecodeError(path, sample.reason)
+    pixels = torch.from_numpy(sample.video).to(device)
+    maps = {}
+    for name, looks in (("frozen CLIP", baseline), (method.name, method)):
+        looks = looks.to(device).eval()
+        normalised = transforms.normalise(pixels, mean=looks.clip.mean, std=looks.clip.std)
+        maps[name] = looks.attention_maps(normalised, num_layers=num_layers)[0].float().cpu().numpy()
+    return Explanation(Path(path), sample.video[0].transpose(0, 2, 3, 1), maps)
+
+
+def overlay(
+    frames: UInt8[np.ndarray, "T S S 3"], maps: Float[np.ndarray, "T h w"], *, strength: float = 0.5
+) -> UInt8[np.ndarray, "T S S 3"]:
+    """The maps over the frames, green (least in this clip) to red (its 99th percentile), so that frames compare."""
+    heat = F.interpolate(torch.from_numpy(maps)[None].float(), size=frames.shape[1:3], mode="bicubic")[0].numpy()
+    low, high = heat.min(), np.percentile(heat, 99)
+    heat = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)
+    colours = matplotlib.colormaps["RdYlGn_r"](heat)[..., :3] * 255
+    return np.round((1 - strength) * frames + strength * colours).astype(np.uint8)
+
+
+def rows(explanation: Explanation) -> dict[str, UInt8[np.ndarray, "T S S 3"]]:
+    """The frames, then every overlay, by their titles."""
+    frames = explanation.frames
+    return {"frames": frames, **{name: overlay(frames, maps) for name, maps in explanation.maps.items()}}
+
+
+def strip(explanation: Explanation) -> UInt8[np.ndarray, "H W 3"]:
+    """One picture: a column per frame; the frames, frozen CLIP and the method under each other."""
+    parts = rows(explanation)
+    pictures = [_beside(list(tiles), title) for title, tiles in parts.items()]
+    width = max(picture.shape[1] for picture in pictures)
+    return np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in pictures])
+
+
+def movie(explanation: Explanation) -> UInt8[np.ndarray, "T H W 3"]:
+    """A picture per frame: the frame, frozen CLIP and the method beside each other."""
+    parts = rows(explanation)
+    columns = [np.stack([_beside([tile], title) for tile in tiles]) for title, tiles in parts.items()]
+    joined = np.concatenate(columns, axis=2)
+    return joined[:, : joined.shape[1] // 2 * 2, : joined.shape[2] // 2 * 2]  # H.264 takes even sizes
+
+
+def write(path: str | Path, explanation: Explanation, *, fps: float = 2.0) -> None:
+    """`.png`: the strip. `.gif`, `.mp4`: the movie, `fps` of the frames that were looked at per second.
+
+    Raises:
+        ValueError: another suffix.
+    """
+    path = Path(path)
+    writers: dict[str, Callable[[], None]] = {
+        ".png": lambda: Image.fromarray(strip(explanation)).save(path),
+        ".gif": lambda: _write_gif(path, movie(explanation), fps),
+        ".mp4": lambda: video.write_video(path, movie(explanation), fps),
+    }
+    if path.suffix.lower() not in writers:
+        raise ValueError(f"expected a file name ending in {', '.join(writers)}, got {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writers[path.suffix.lower()]()
+
+
+def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    first.save(path, save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
+
+
+def _beside(tiles: list[np.ndarray], title: str) -> np.ndarray:
+    """Square pictures in a row on white, with a title above."""
+    side = tiles[0].shape[0]
+    font = ImageFont.load_default(13)
+    width = max(len(tiles) * (side + MARGIN_PX), int(font.getlength(title)) + MARGIN_PX) + MARGIN_PX
+    canvas = Image.new("RGB", (width, BAND_PX + side + MARGIN_PX), "white")
+    ImageDraw.Draw(canvas).text((MARGIN_PX, 3), title, fill="black", font=font)
+    for place, tile in enumerate(tiles):
+        canvas.paste(Image.fromarray(tile), (MARGIN_PX + place * (side + MARGIN_PX), BAND_PX))
+    return np.asarray(canvas)

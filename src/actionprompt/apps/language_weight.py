@@ -1,0 +1,115 @@
+"""The weight lambda between English and Chinese in `dual_semantic_tpr` (Eq. 18), chosen on validation clips.
+
+The paper prints no lambda. Here it is a choice like any other that looks at labels: made on clips that are neither
+trained nor tested on, and written into the model's manifest together with what it was chosen from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from actionprompt import checkpoint
+from actionprompt.clips import Broken, ClipList
+from actionprompt.config import DataConfig, Progress, from_json, to_json
+from actionprompt.evaluation import pool_views
+from actionprompt.features import encode_clips
+
+CANDIDATES = tuple(round(0.05 * i, 2) for i in range(21))
+
+# Letters: C clips, V views, K classes
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A chosen lambda, and what every candidate was worth."""
+
+    weight: float
+    """lambda: 1 is English alone, 0 Chinese alone."""
+    candidates: tuple[float, ...]
+    top1: tuple[float, ...]
+    """Percent of the readable clips, by candidate."""
+    num_clips: int
+    """Readable clips it was chosen on."""
+    broken: tuple[Broken, ...] = ()
+
+
+def choose(
+    english: Float[Tensor, "C V K"],
+    chinese: Float[Tensor, "C V K"],
+    labels: Int[Tensor, " C"],
+    *,
+    tau: float,
+    pooling: Literal["probabilities", "logits"] = "probabilities",
+    candidates: Sequence[float] = CANDIDATES,
+) -> Choice:
+    """The lambda of the highest top-1 accuracy; among equals the one of the highest mean log-probability of the truth.
+
+    `english` and `chinese` are the cosines S_VT and S_VC of every view."""
+    if not len(labels):
+        raise ValueError("expected validation clips that can be read, got none")
+    top1, likelihood = [], []
+    for weight in candidates:
+        probabilities = pool_views((weight * english + (1 - weight) * chinese) / tau, pooling)
+        top1.append(100 * float((probabilities.argmax(1) == labels).float().mean()))
+        truth = probabilities.gather(1, labels[:, None])
+        likelihood.append(float(truth.clamp_min(1e-12).log().mean()))
+    best = max(range(len(candidates)), key=lambda i: (top1[i], likelihood[i]))
+    return Choice(candidates[best], tuple(candidates), tuple(top1), len(labels))
+
+
+@torch.no_grad()
+def tune(
+    model: str | Path,
+    clips: ClipList,
+    *,
+    device: torch.device | str = "cpu",
+    batch_size: int = 8,
+    num_workers: int = 2,
+    progress: Progress | None = None,
+) -> Choice:
+    """Choose lambda for a trained `dual_semantic_tpr` on `clips`, and write it into the manifest of its folder.
+
+    Only `config.fusion` changes, and an entry `fusion` that says on what it was chosen; the weights stay as they are.
+
+    Raises:
+        ValueError: another method or no Chinese branch, a test list, the list it was trained on, other class names, or
+            no clip that can be read.
+    """
+    manifest = checkpoint.read_manifest(Path(model))
+    if manifest["method"] != "dual_semantic_tpr" or manifest["config"]["chinese"] is None:
+        raise ValueError(
+            f"{model}: expected a dual_semantic_tpr with its Chinese branch, got {manifest['method']} with "
+            f"chinese={manifest['config'].get('chinese')}; there is no second language to weigh"
+        )
+    if "test" in clips.name.split("/"):
+        raise ValueError(f"{clips.name} is a test list: choose lambda on validation clips, then test once")
+    if clips.sha256 == manifest.get("list_sha256"):
+        raise ValueError(f"{clips.name} is the list the model was trained on: choose lambda on clips it has not seen")
+    if list(clips.class_names) != manifest["class_names"]:
+        raise ValueError(f"{clips.name} and {model} do not have the same class names")
+    method, _ = checkpoint.load(model)
+    config = from_json(DataConfig, manifest["data"]) if "data" in manifest else DataConfig()
+    labels = torch.tensor([clip.label for clip in clips.clips])
+    rows: list[tuple[Tensor, Tensor, Tensor]] = []
+    broken: list[Broken] = []
+    for encoded in encode_clips(
+        method, clips.clips, config, device=device, batch_size=batch_size, num_workers=num_workers, progress=progress
+    ):
+        broken += encoded.broken
+        if encoded.index:
+            pair: Any = method.similarities(encoded.features)  # type: ignore[operator]
+            views = (part.unflatten(0, (-1, config.num_views)).cpu() for part in pair)
+            rows.append((*views, labels[list(encoded.index)]))
+    if not rows:
+        raise ValueError(f"{clips.name}: none of the {len(clips.clips)} clips can be read")
+    english, chinese, truth = (torch.cat(parts) for parts in zip(*rows))
+    choice = choose(english, chinese, truth, tau=method.config.tau, pooling=config.pooling)
+    choice = replace(choice, broken=tuple(broken))
+    made = {"list": clips.name, "list_sha256": clips.sha256, **to_json(choice)}
+    checkpoint.update_manifest(Path(model), config={**manifest["config"], "fusion": choice.weight}, fusion=made)
+    return choice

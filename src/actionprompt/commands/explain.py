@@ -1,0 +1,37 @@
+"""Show where a model looks, next to frozen CLIP: actionprompt explain clip.mp4 --model RUN --out map.png"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from actionprompt.apps import explain
+from actionprompt.commands._shared import out
+from actionprompt.prediction import load
+
+
+@dataclass(frozen=True)
+class Explain:
+    video: tyro.conf.Positional[Path]
+    """The video to look at."""
+    out: tyro.conf.UseAppendAction[tuple[Path, ...]]
+    """File to write: .png (a strip), .gif or .mp4; may be given again for another."""
+    model: Path
+    """A run or model folder."""
+    num_layers: int = 3
+    """Last layers whose attention is averaged."""
+
+
+def main(args: Sequence[str]) -> int:
+    options = tyro.cli(Explain, args=list(args), prog="actionprompt explain", description=__doc__)
+    if not options.out:
+        raise ValueError("expected a file to write; give --out FILE.png")
+    predictor = load(options.model)
+    result = explain.explain(
+        options.video, predictor.method, predictor.config, num_layers=options.num_layers, device=predictor.device
+    )
+    for path in options.out:
+        explain.write(path, result)
+        out.print(str(path), soft_wrap=True)
+    return 0

@@ -1,0 +1,206 @@
+"""What a method is. The only base class; a method is one file that subclasses it once, as `Model`.
+
+A method file, top to bottom: docstring (paper, equations, source of every number, differences from the paper),
+`Config`, the blocks only it uses, `Model`, then the tables `VARIANTS` (ablation rows of the paper by name), `RECIPES`
+(its training settings by protocol: fields of `config.TrainConfig` and `config.DataConfig`), `ABLATIONS` (which rows of
+its paper stand together), `CARD` (its row in the README) and `PUBLISHED`.
+
+Letters: N videos (batch x views), T frames, S side in pixels, E width of the joint space, K classes.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from actionprompt.backbone import CLIP
+
+Features = Any
+"""What `encode` gives and `head` takes: a tensor, or a small dataclass of tensors whose first axis is N."""
+
+
+class Method(nn.Module):
+    """Base of all methods.
+
+    A subclass takes `(config, clip, class_names, class_names_zh=None)`, calls `super().__init__(config, clip)` - which
+    freezes the backbone -, builds its blocks, unfreezes what it trains, and ends with `self.set_classes(...)`.
+    """
+
+    def __init__(self, config: Any, clip: CLIP) -> None:
+        super().__init__()
+        self.config = config
+        self.clip = clip.requires_grad_(False)
+        self._clip_sha256: str | None = None
+        self.class_names: tuple[str, ...] = ()
+        self.class_names_zh: tuple[str, ...] | None = None
+        self._class_features: Tensor | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the method: that of its file."""
+        return type(self).__module__.rpartition(".")[2]
+
+    # What a subclass says about itself
+
+    @property
+    def frozen_features(self) -> bool:
+        """Does `encode` give the same for the same video throughout training, so that it may be cached? Then
+        `encode` returns one tensor and has no trained part."""
+        return False
+
+    @property
+    def open_vocabulary(self) -> bool:
+        """Can `set_classes` name other classes after training?"""
+        return True
+
+    def training_only(self) -> Iterable[nn.Module]:
+        """Modules that cannot touch a prediction; they are not saved into the inference model."""
+        return ()
+
+    # The way of a video
+
+    def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
+        """Name the classes; the subclass then encodes their prompts into non-persistent buffers.
+
+        Raises:
+            ValueError: no names, a name twice, or other names after training where the head is closed.
+        """
+        names = tuple(names)
+        if not names:
+            raise ValueError("expected at least one class name, got none")
+        twice = [name for index, name in enumerate(names) if name in names[:index]]
+        if twice:
+            raise ValueError(f"expected different class names, got {twice[0]!r} twice")
+        if names_zh is not None and len(names_zh) != len(names):
+            raise ValueError(f"expected one Chinese name per class, got {len(names_zh)} for {len(names)} classes")
+        if self.class_names and names != self.class_names and not self.open_vocabulary:
+            raise ValueError(
+                f"this model has learned parameters of its own for its {len(self.class_names)} classes "
+                f"({', '.join(self.class_names[:3])}, ...) and cannot be given other names; train an open-vocabulary "
+                f"method or configuration for that"
+            )
+        self._class_features = None
+        self.class_names = names
+        self.class_names_zh = tuple(names_zh) if names_zh is not None else None
+
+    def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Features:
+        """Normalised frames -> features. Default: the image tower on every frame, [N, T, E], not normalised."""
+        check_video(video)
+        return self.clip.image(video.flatten(0, 1)).unflatten(0, video.shape[:2])
+
+    def class_features(self) -> Tensor:
+        """`encode_classes`, kept between calls while evaluating without gradients, when it cannot change."""
+        if self._class_features is not None and not torch.is_grad_enabled():
+            return self._class_features
+        features = self.encode_classes()
+        self._class_features = features if not (self.training or features.requires_grad) else None
+        return features
+
+    def encode_classes(self) -> Tensor:
+        """The text side of the current class names, for methods whose `head` asks for `class_features`."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> "Method":
+        self._class_features = None
+        return super().train(mode)
+
+    def head(self, features: Features) -> Float[Tensor, "N K"]:
+        """Features -> logits over the current class names."""
+        raise NotImplementedError
+
+    def loss(self, features: Features, labels: Tensor) -> dict[str, Tensor]:
+        """The key `loss` is what is minimised; other keys are its named parts, for the log.
+
+        `labels` are class indices [N], or soft targets [N, K] (label smoothing, mixup). Default: cross-entropy."""
+        return {"loss": F.cross_entropy(self.head(features).float(), labels)}
+
+    def forward(
+        self, video: Tensor | None, labels: Tensor | None = None, *, features: Features | None = None
+    ) -> Tensor | dict[str, Tensor]:
+        """Logits [N, K]; with labels, the losses. `features` from a cache take the place of the video."""
+        if features is None:
+            assert video is not None
+            features = self.encode(video)
+        return self.head(features) if labels is None else self.loss(features, labels)
+
+    @torch.no_grad()
+    def attention_maps(self, video: Float[Tensor, "N T 3 S S"], *, num_layers: int = 3) -> Float[Tensor, "N T h w"]:
+        """How strongly each frame's class token attends to each of the h x w patches, in the image tower as this method
+        runs it: the mean over the heads of the last `num_layers` layers. A frame's map sums to at most 1; the rest went
+        to the class token itself and to prompts.
+
+        Takes the method's tokens to be class token, patches, then whatever it adds; one with another order, or whose
+        loop goes round `Layer.attend`, writes its own."""
+        layers: list[Any] = list(self.clip.image.layers)[-num_layers:]
+        records: list[list[tuple[Tensor, Tensor | None]]] = [[] for _ in layers]
+        try:
+            for layer, record in zip(layers, records):
+                layer.record = record
+            self.encode(video)
+        finally:
+            for layer in layers:
+                layer.record = None
+        frames, side = video.shape[:2], self.clip.image.grid
+        if any(len(record) != 1 or len(record[0][0]) != frames.numel() for record in records):
+            raise ValueError(f"{self.name} runs the tower in its own way and offers no attention maps")
+        maps = [layer.attention_weights(*record[0])[:, :, 0, 1 : 1 + side**2] for layer, record in zip(layers, records)]
+        return torch.stack(maps).float().mean((0, 2)).unflatten(0, frames).unflatten(-1, (side, side))
+
+    @property
+    def clip_sha256(self) -> str:
+        """Hash of the backbone as it was loaded; ask before the first step changes it."""
+        if self._clip_sha256 is None:
+            self._clip_sha256 = self.clip.fingerprint()
+        return self._clip_sha256
+
+    @clip_sha256.setter
+    def clip_sha256(self, value: str) -> None:
+        self._clip_sha256 = value
+
+    # Training and storing
+
+    def param_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Optimiser groups over exactly the trained tensors. Default: one rate for all of them."""
+        return groups((p for p in self.parameters() if p.requires_grad), lr)
+
+    def trained_state(self, *, inference: bool = False) -> dict[str, Tensor]:
+        """The trained tensors by name, with buffers of the method's own that are persistent; without the parts only
+        training needs if `inference`. Everything else comes back from the backbone and the class names."""
+        skip = {id(p) for module in self.training_only() for p in [*module.parameters(), *module.buffers()]}
+        frozen = {id(p) for p in self.parameters() if not p.requires_grad} | {id(b) for b in self.clip.buffers()}
+        leave = frozen | (skip if inference else set())
+        return {name: value for name, value in self.state_dict(keep_vars=True).items() if id(value) not in leave}
+
+    @torch.no_grad()
+    def load_trained_state(self, state: dict[str, Tensor], *, inference: bool = False) -> None:
+        """Strict inverse of `trained_state`: names and shapes must match exactly."""
+        own = self.trained_state(inference=inference)
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            raise ValueError(
+                f"the weights do not fit this configuration: {len(missing)} missing (first: {missing[:1]}), "
+                f"{len(unknown)} unknown (first: {unknown[:1]})"
+            )
+        for name, tensor in own.items():
+            if tensor.shape != state[name].shape:
+                raise ValueError(f"{name}: expected shape {list(tensor.shape)}, got {list(state[name].shape)}")
+            tensor.copy_(state[name])
+        self.set_classes(self.class_names, self.class_names_zh)
+
+
+def check_video(video: Tensor) -> None:
+    """What every `encode` says first of an input of another shape than [N, T, 3, S, S]."""
+    if video.ndim != 5 or video.shape[2] != 3:
+        hint = "; axes 1 and 2 look swapped" if video.ndim == 5 and video.shape[1] == 3 else ""
+        raise ValueError(f"expected video [N, T, 3, S, S], got {list(video.shape)}{hint}")
+
+
+def groups(parameters: Iterable[nn.Parameter], lr: float, **options: Any) -> list[dict[str, Any]]:
+    """Two optimiser groups at one rate: matrices with weight decay; vectors and scalars (norms, biases) without."""
+    parameters = list(parameters)
+    parts = [p for p in parameters if p.ndim >= 2], [p for p in parameters if p.ndim < 2]
+    decayed = {"params": parts[0], "lr": lr, **options}
+    return [g for g in (decayed, {"params": parts[1], "lr": lr, "weight_decay": 0.0, **options}) if g["params"]]

@@ -1,0 +1,124 @@
+"""A path in, named and typed results out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from actionprompt import checkpoint, methods, video
+from actionprompt.backbone import default_device
+from actionprompt.clips import Broken, Clip
+from actionprompt.config import DataConfig, from_json
+from actionprompt.evaluation import predict_clips
+from actionprompt.method import Method
+from actionprompt.weights import TINY, load_clip
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model sees in one video."""
+
+    path: Path
+    labels: tuple[str, ...]
+    """Class names, most probable first."""
+    scores: tuple[float, ...]
+    """Their probabilities; over all classes they sum to 1."""
+    times_s: tuple[float, ...]
+    """When the frames it looked at are shown, in seconds; empty for a folder of pictures."""
+    none_of_these: bool = False
+    """Is the best score too low for any of the classes? Only a model with a threshold for it, as `teach` chooses one,
+    ever says so."""
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.labels[0]
+
+    @property
+    def score(self) -> float:
+        """Its probability."""
+        return self.scores[0]
+
+
+class Predictor:
+    """A method with the way of a video to it.
+
+    `load` reads a trained model, `zero_shot` needs none. Predictions walk the same functions as evaluation.
+    `none_below` is the best probability under which a video shows none of the classes it was made with."""
+
+    def __init__(
+        self,
+        method: Method,
+        config: DataConfig,
+        *,
+        device: torch.device | str | None = None,
+        none_below: float | None = None,
+    ) -> None:
+        self.method, self.config, self.none_below = method.eval(), config, none_below
+        self.device = torch.device(device) if device is not None else default_device()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.method.class_names
+
+    def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
+        """Recognise these names from now on. ValueError where the model's head is closed."""
+        with torch.no_grad():
+            self.method.set_classes(names, names_zh)
+        self.none_below = None
+
+    def predict(self, path: str | Path, *, top: int | None = 5) -> Prediction:
+        """Recognise one video. Raises `VideoDecodeError` if it cannot be read."""
+        ((_, result),) = self.predict_all([path], top=top, num_workers=0)
+        if isinstance(result, Broken):
+            raise video.VideoDecodeError(path, result.reason)
+        return result
+
+    def predict_all(
+        self, paths: Sequence[str | Path], *, top: int | None = 5, num_workers: int = 2, batch_size: int = 8
+    ) -> Iterator[tuple[Path, Prediction | Broken]]:
+        """Recognise many videos; one that cannot be read comes as `Broken`, in its place."""
+        clips = [Clip(key=str(path), path=Path(path), label=0) for path in paths]
+        answers = predict_clips(
+            self.method, clips, self.config, device=self.device, num_workers=num_workers, batch_size=batch_size
+        )
+        for index, answer in answers:
+            path = clips[index].path
+            if isinstance(answer, Broken):
+                yield path, answer
+                continue
+            scores, order = answer.probabilities.sort(descending=True, stable=True)
+            labels = tuple(self.class_names[i] for i in order[:top].tolist())
+            none = self.none_below is not None and float(scores[0]) < self.none_below
+            yield path, Prediction(path, labels, tuple(scores[:top].tolist()), answer.times_s, none)
+
+
+def load(
+    path: str | Path,
+    *,
+    class_names: Sequence[str] | None = None,
+    class_names_zh: Sequence[str] | None = None,
+    device: torch.device | str | None = None,
+) -> Predictor:
+    """A trained model from the folder that training wrote, by default with the names it was trained on.
+
+    Raises:
+        ValueError: no model there, a backbone that is not the same, or names a closed head cannot take.
+    """
+    method, manifest = checkpoint.load(path, class_names=class_names, class_names_zh=class_names_zh)
+    config = from_json(DataConfig, manifest["data"]) if "data" in manifest else DataConfig()
+    threshold = (manifest.get("none_of_these") or {}).get("below") if class_names is None else None
+    return Predictor(method, config, device=device, none_below=threshold)
+
+
+def zero_shot(
+    class_names: Sequence[str],
+    *,
+    backbone: str = TINY,
+    config: DataConfig | None = None,
+    device: torch.device | str | None = None,
+) -> Predictor:
+    """Frozen CLIP with any class names; `backbone` as in `backbone.load_clip`."""
+    method = methods.build("zeroshot", load_clip(backbone), class_names)
+    return Predictor(method, config or DataConfig(), device=device)

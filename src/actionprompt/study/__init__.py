@@ -1,0 +1,1 @@
+"""What researchers do: protocols, their records, tables and plots, and what methods cost."""

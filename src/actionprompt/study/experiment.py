@@ -1,0 +1,171 @@
+"""One protocol, run to its end: trains and tests every part of a `Plan` and gives one record. Resumable throughout."""
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from actionprompt import checkpoint, datasets, methods, records
+from actionprompt.config import DataConfig, Progress, TrainConfig, to_json
+from actionprompt.evaluation import Report, evaluate
+from actionprompt.study.protocols import Plan, summarise
+from actionprompt.training import Step, train
+from actionprompt.weights import load_clip
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Who wants to hear how far it is; all may be left out."""
+
+    step: Callable[[Step], None] | None = None
+    encode: Progress | None = None
+    evaluate: Progress | None = None
+
+
+def run(
+    plan: Plan,
+    method: str,
+    folder: str | Path,
+    *,
+    config: Any | None = None,
+    variant: str = "",
+    dataset: str = "",
+    backbone: str = "tiny",
+    model: Path | None = None,
+    train_config: TrainConfig,
+    data_config: DataConfig,
+    device: torch.device | str | None = None,
+    callbacks: Callbacks | None = None,
+    keep: Callable[[str, str, Report], None] | None = None,
+) -> dict[str, Any]:
+    """Train `method` on each part of the plan, test it on each of the part's lists, and summarise as the protocol asks.
+
+    Models and checkpoints lie in `folder`/<part>; a part that is trained is not trained again, and one that was
+    interrupted goes on. A method with nothing to train is tested as it is. The last epoch is reported. `model` is a
+    trained model of this method, for parts that train nothing (zero-shot). `keep` gets every report, by part and test.
+    The record's `figures` are percentages; `variant` and `dataset` are names for it.
+
+    Under `accelerate launch` every process calls this, and all get the record.
+    """
+    started, folder, callbacks = time.time(), Path(folder), callbacks or Callbacks()
+    config = config if config is not None else methods.get(method).Config()
+    on = torch.device(device) if device is not None else PartialState().device
+    clip = load_clip(backbone)
+    accuracies: dict[str, dict[str, float]] = {}
+    metrics: dict[str, dict[str, Any]] = {}
+    facts: dict[str, Any] = {}
+    for part in plan.parts:
+        home = folder / part.name
+        classes = part.train or next(iter(part.tests.values()))
+        trained = methods.build(
+            method, copy.deepcopy(clip), classes.class_names, classes.class_names_zh, config=config,
+            seed=train_config.seed,
+        )  # fmt: skip
+        if model is not None:
+            if part.train is not None:
+                raise ValueError(f"{plan.protocol} trains a model of its own: expected no model, got {model}")
+            trained, manifest = checkpoint.load(model)
+            if manifest["method"] != method:
+                raise ValueError(f"expected a model of {method}, but {model} is a {manifest['method']}")
+            config = trained.config
+        facts = {
+            "model": str(model) if model is not None else None,
+            "backbone": {"name": trained.clip.name, "sha256": trained.clip_sha256},
+            "trained_parameters": sum(p.numel() for p in trained.parameters() if p.requires_grad),
+        }
+        if part.train is not None and facts["trained_parameters"]:
+            if not (home / "model" / checkpoint.MANIFEST).is_file():
+                train(
+                    trained, part.train, home, config=train_config, data_config=data_config, device=device,
+                    on_step=callbacks.step, on_encode=callbacks.encode,
+                )  # fmt: skip
+            trained, manifest = checkpoint.load(home / "model", clip=copy.deepcopy(clip))
+            facts["trained_on"] = manifest.get("trained_on")
+        for name, test in part.tests.items():
+            with torch.no_grad():
+                trained.set_classes(test.class_names, test.class_names_zh)
+            report = evaluate(
+                trained, test, data_config, device=on, mixed_precision=train_config.mixed_precision,
+                num_workers=train_config.num_workers, seed=train_config.seed, progress=callbacks.evaluate,
+            )  # fmt: skip
+            if keep is not None:
+                keep(part.name, name, report)
+            accuracies.setdefault(part.name, {})[name] = report.metrics.top1
+            metrics.setdefault(part.name, {})[name] = _numbers(report, dataset)
+    return {
+        **records.provenance(seed=train_config.seed, started=started),
+        "dataset": dataset,
+        "method": method,
+        "variant": variant,
+        "config": to_json(config),
+        **facts,
+        "train": to_json(train_config),
+        "data": to_json(data_config),
+        "epoch_rule": "last",
+        "plan": plan.record(),
+        "figures": summarise(plan, accuracies),
+        "metrics": metrics,
+    }
+
+
+def record_path(plan: Plan, method: str, variant: str, *, dataset: str, size: str | None, seed: int) -> Path:
+    """Where a run's record lies below the folder of records: `<data set>/<protocol>/<method>[-<variant>]-s<seed>.json`.
+
+    The protocol's folder carries its shots, the data set's its size."""
+    folder = "-".join(filter(None, [dataset, size]))
+    protocol = plan.protocol + (f"-k{plan.shots}" if plan.shots else "")
+    return Path(folder, protocol, "-".join(filter(None, [method, variant])) + f"-s{seed}.json")
+
+
+def differences(path: Path, *, backbone: str, data_config: DataConfig, train_config: TrainConfig) -> list[str]:
+    """How the options of an existing record differ from these; a line each."""
+    there = json.loads(path.read_text(encoding="utf-8"))
+    now = {"backbone": {"name": backbone}, "data": to_json(data_config), "train": to_json(train_config)}
+    return [
+        f"{part}.{name} {there[part].get(name)}, now {value}"
+        for part, fields in now.items()
+        for name, value in fields.items()
+        if there[part].get(name) != value
+    ]
+
+
+def _numbers(report: Report, dataset: str) -> dict[str, Any]:
+    """A report without its scores and confusion matrix; for a data set that knows kinds of classes, by kind."""
+    m = report.metrics
+    numbers = {
+        "top1": m.top1,
+        "top5": m.top5 if m.top5 == m.top5 else None,
+        "mean_class_accuracy": m.mean_class_accuracy,
+        "calibration_error": m.calibration_error,
+        "num_clips": m.num_clips,
+        "unreadable": [item.key for item in report.broken],
+    }
+    module = datasets.get(dataset) if dataset in datasets.names() else None
+    return numbers | (by_kind(report, module) if hasattr(module, "KIND") else {})
+
+
+def by_kind(report: Report, module: Any) -> dict[str, Any]:
+    """Top-1 by kind of class, and `pair`: of the clips of reversible pairs, how many lie nearer to their own class
+    than to its reversal (chance: 50 %), in percent with the numbers of right answers and clips."""
+    names = report.class_names
+    kinds: dict[str, list[bool]] = {}
+    pair: list[bool] = []
+    reverse = {a: b for one, two in module.PAIRS for a, b in ((one, two), (two, one))}
+    for key, label in report.labels.items():
+        row, name = report.probabilities.get(key), names[label]
+        right = row is not None and max(range(len(row)), key=row.__getitem__) == label
+        kinds.setdefault(module.KIND[name], []).append(right)
+        if name in reverse and reverse[name] in names:
+            pair.append(row is not None and row[label] > row[names.index(reverse[name])])
+
+    def share(answers: list[bool]) -> dict[str, float]:
+        return {"percent": 100 * sum(answers) / len(answers), "right": sum(answers), "clips": len(answers)}
+
+    table = {kind: share(answers) for kind, answers in sorted(kinds.items())}
+    return {"by_kind": table | ({"pair": share(pair)} if pair else {})}

@@ -1,0 +1,377 @@
+"""Protocols: which clips are trained on, which are tested on, against which class names. Pure data: nothing runs here.
+
+A protocol is a `Plan` of `Part`s; each part is one model (trained on `train`, or not trained at all) and the lists it
+is tested on. `summarise` turns the parts' accuracies into the figure that papers report. Combinations that leak, a test
+clip or a test class seen in training, are refused with the reason.
+
+`load` is always a data set's `load` with its root filled in, such as `functools.partial(hmdb51.load, root)`.
+"""
+
+import hashlib
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from actionprompt.clips import Clip, ClipList, read_lines, some
+
+Load = Callable[..., ClipList]
+Protocol = Literal["closed-set", "few-shot", "zero-shot", "base-to-novel"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One model: what it is trained on and what it is tested on."""
+
+    name: str
+    """`split1`, `seed2`."""
+    train: ClipList | None
+    """None: not trained here."""
+    tests: Mapping[str, ClipList]
+    """Each with its own class names, which can differ from those of `train`."""
+
+    def __post_init__(self) -> None:
+        for test in self.tests.values():
+            trained = {clip.path for clip in self.train.clips} if self.train is not None else set()
+            shared = [clip.key for clip in test.clips if clip.path in trained]
+            if shared:
+                raise ValueError(
+                    f"part {self.name}: {len(shared)} clips are in both train and test: {some(shared)}; "
+                    "a tested clip must not be trained on"
+                )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A protocol with its clips; what `record` gives goes into the results."""
+
+    protocol: str
+    """`closed-set`, `few-shot`, `zero-shot`, `zero-shot-disjoint`, `base-to-novel`."""
+    parts: tuple[Part, ...]
+    views: tuple[int, int] = (1, 1)
+    """Clips x crops of every test video."""
+    shots: int | None = None
+    """Training clips per class; None: all."""
+    drawn: str = ""
+    """Where few-shot training clips come from: `seed 0`, or the published list's file name."""
+    seen_names: tuple[str, ...] = ()
+    """Zero-shot: candidate names that were also training classes."""
+
+    def record(self) -> dict[str, Any]:
+        """What identifies this plan: every list's name, size, clip hash and class-text hash, and how it was made."""
+
+        def describe(clips: ClipList | None) -> dict[str, Any] | None:
+            if clips is None:
+                return None
+            return {
+                "list": clips.name,
+                "clips": len(clips.clips),
+                "sha256": clips.sha256,
+                "classes": len(clips.class_names),
+                "classes_sha256": clips.classes_sha256,
+                "missing": len(clips.missing),
+            }
+
+        return {
+            "protocol": self.protocol,
+            "views": f"{self.views[0]}x{self.views[1]}",
+            "shots": self.shots,
+            "drawn": self.drawn,
+            "seen_names": list(self.seen_names),
+            "parts": {
+                part.name: {
+                    "train": describe(part.train),
+                    "tests": {name: describe(test) for name, test in part.tests.items()},
+                }
+                for part in self.parts
+            },
+        }
+
+
+# ---------------------------------------------------------------------------------------------------------- protocols
+
+
+def plan(
+    protocol: Protocol,
+    load: Load,
+    *,
+    splits: Sequence[int] = (1,),
+    shots: int = 16,
+    seed: int = 0,
+    published: Sequence[str | Path] = (),
+    also: Sequence[str] = (),
+    views: tuple[int, int] = (1, 1),
+    trained_on: Sequence[str] = (),
+) -> Plan:
+    """The plan of a protocol by its name, from the options that a run has; one draw in few-shot and base-to-novel.
+
+    Raises:
+        ValueError: a combination that leaks or means nothing.
+    """
+    if protocol == "closed-set":
+        return closed_set(load, splits=splits, also=also, views=views)
+    if protocol == "few-shot":
+        file = published[0] if published else None
+        return few_shot(load, shots=shots, seed=seed, published=file, splits=splits, also=also)
+    if protocol == "zero-shot":
+        return zero_shot(load, splits=splits, also=also, views=views, trained_on=trained_on)
+    if also:
+        raise ValueError("base-to-novel tests on the halves of `test`: expected no --also")
+    return base_to_novel(load, shots=shots, views=views, seeds=(seed,), published=published or None)
+
+
+def closed_set(
+    load: Load, *, splits: Sequence[int] = (1,), also: Sequence[str] = (), views: tuple[int, int] = (1, 1)
+) -> Plan:
+    """Train on the official train list, test on the official test list; one split, or several with their mean.
+
+    `also` names parts of the data set to test the same model on beside `test`, such as ActionWorld's `scene_bias`.
+    """
+    return Plan(
+        "closed-set",
+        tuple(
+            Part(
+                f"split{split}",
+                load(split=split, part="train"),
+                {part: load(split=split, part=part) for part in ("test", *also)},
+            )
+            for split in _distinct(splits)
+        ),
+        views,
+    )
+
+
+def few_shot(
+    load: Load,
+    *,
+    shots: int,
+    seed: int = 0,
+    published: str | Path | None = None,
+    splits: Sequence[int] = (1,),
+    also: Sequence[str] = (),
+) -> Plan:
+    """K clips per class of the train list, tested on the same split's whole test list with a single view.
+
+    `also` as in `closed_set`.
+
+    `published` is a list file of `<clip> <id>` lines, whose clips and order are taken as they are; else K clips per
+    class are drawn (`draw`). More than one split is refused: what is drawn from split 1 lies in part in the test lists
+    of the other splits (28 to 45 % of ViFi-CLIP's lists in each of the two others), so their mean would leak.
+    """
+    if len(_distinct(splits)) != 1:
+        raise ValueError(
+            f"few-shot over the test lists of splits {some(splits, 10)} is refused: clips drawn from one split's "
+            "train list lie in the test lists of the others, so the mean would leak; use one split"
+        )
+    train = load(split=splits[0], part="train")
+    tests = {part: load(split=splits[0], part=part) for part in ("test", *also)}
+    chosen = draw(train, shots=shots, seed=seed) if published is None else read_published(published, train, shots=shots)
+    part = Part(f"split{splits[0]}", chosen, tests)
+    return Plan("few-shot", (part,), shots=shots, drawn=f"seed {seed}" if published is None else Path(published).name)
+
+
+def zero_shot(
+    load: Load,
+    *,
+    splits: Sequence[int] = (1, 2, 3),
+    trained_on: Sequence[str] = (),
+    disjoint: bool = False,
+    also: Sequence[str] = (),
+    views: tuple[int, int] = (1, 1),
+) -> Plan:
+    """Test without target training, on the test lists of the splits, with all class names as candidates.
+
+    `also` as in `closed_set`; these tests are named `<part> split<n>`.
+
+    `trained_on` are the class names of the training data (empty: nothing was trained). Those that are also candidates,
+    by `normalised` name, are recorded. `disjoint` leaves these classes out, as candidates and as clips. Names that are
+    spelled otherwise ("push up", "PushUps") are not found to be equal: the disjoint part is disjoint by name only.
+
+    Raises `ValueError` where every candidate was trained on, and for `disjoint` without `trained_on`.
+    """
+    if disjoint and not trained_on:
+        raise ValueError("the part disjoint from the training classes needs their names: give trained_on")
+    tests = {
+        f"split{split}" if part == "test" else f"{part} split{split}": load(split=split, part=part)
+        for part in ("test", *also)
+        for split in _distinct(splits)
+    }
+    known = {normalised(name) for name in trained_on}
+    first = next(iter(tests.values()))
+    seen = tuple(name for name in first.class_names if normalised(name) in known)
+    if len(seen) == len(first.class_names):
+        raise ValueError(
+            f"{first.name}: all {len(seen)} candidate classes are training classes ({some(seen)}); "
+            "this is no zero-shot test"
+        )
+    if disjoint:
+        tests = {
+            name: select(test, [c for c in test.class_names if c not in seen], suffix="disjoint")
+            for name, test in tests.items()
+        }
+        seen = ()
+    protocol = "zero-shot-disjoint" if disjoint else "zero-shot"
+    return Plan(protocol, (Part("zero-shot", None, tests),), views, seen_names=seen)
+
+
+def base_to_novel(
+    load: Load,
+    *,
+    shots: int = 16,
+    seeds: Sequence[int] = (0, 1, 2),
+    published: Sequence[str | Path] | None = None,
+    views: tuple[int, int] = (1, 1),
+) -> Plan:
+    """Train on K shots of the frequent half of the classes; test this half and the other, each among its own names.
+
+    Split 1. Base classes are the ones with most training clips, `ceil(classes / 2)` of them; among equals the later
+    ones in the official order are base. This gives exactly the published halves of HMDB-51 (26/25) and UCF-101 (51/50).
+    Three draws, or one per `published` list file.
+
+    Raises `ValueError` where a base and a novel class have the same normalised name, or a published list has other
+    classes.
+    """
+    train, test = load(split=1, part="train"), load(split=1, part="test")
+    counts = [0] * len(train.class_names)
+    for clip in train.clips:
+        counts[clip.label] += 1
+    by_frequency = sorted(range(len(counts)), key=lambda label: counts[label])  # stable: official order among equals
+    novel = sorted(by_frequency[: len(counts) // 2])
+    base = sorted(by_frequency[len(counts) // 2 :])
+    base_names, novel_names = ([train.class_names[label] for label in half] for half in (base, novel))
+    both = {normalised(name) for name in base_names} & {normalised(name) for name in novel_names}
+    if both:
+        raise ValueError(f"{train.name}: base and novel classes overlap in {some(sorted(both))}; novel must be unseen")
+    pool = select(train, base_names, suffix="base")
+    tests = {"base": select(test, base_names, suffix="base"), "novel": select(test, novel_names, suffix="novel")}
+    if published is None:
+        drawn = {f"seed{seed}": draw(pool, shots=shots, seed=seed) for seed in _distinct(seeds)}
+        source = f"seeds {', '.join(map(str, seeds))}"
+    else:
+        drawn = {Path(file).stem: read_published(file, pool, shots=shots) for file in published}
+        source = ", ".join(Path(file).name for file in published)
+    parts = tuple(Part(name, chosen, tests) for name, chosen in drawn.items())
+    return Plan("base-to-novel", parts, views, shots=shots, drawn=source)
+
+
+def summarise(plan: Plan, accuracies: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The protocol's figures from `accuracies[part][test]`, in the accuracies' own unit.
+
+    Closed-set, few-shot, zero-shot: `accuracy`, the mean over splits, and with more than one `std`, their population
+    standard deviation; tests of `also` have a mean of their own, under the name of their part. Base-to-novel: `base`
+    and `novel`, the means over draws, and `harmonic_mean` of these two.
+    """
+    expected = {part.name: sorted(part.tests) for part in plan.parts}
+    given = {name: sorted(tests) for name, tests in accuracies.items()}
+    if given != expected:
+        raise ValueError(f"{plan.protocol}: expected an accuracy for each of {expected}, got {given}")
+    values = [value for tests in accuracies.values() for value in tests.values()]
+    if not all(value >= 0 for value in values):  # also refuses NaN
+        raise ValueError(f"{plan.protocol}: expected accuracies >= 0, got {accuracies}")
+    if plan.protocol == "base-to-novel":
+        base, novel = (statistics.fmean(tests[half] for tests in accuracies.values()) for half in ("base", "novel"))
+        return {"base": base, "novel": novel, "harmonic_mean": harmonic_mean(base, novel)}
+    by_part: dict[str, list[float]] = {}
+    for tests in accuracies.values():
+        for name, value in tests.items():
+            own = re.fullmatch(r"test|split\d+", name)
+            by_part.setdefault("accuracy" if own else name.split(" ")[0], []).append(value)
+    figures = {name: statistics.fmean(same) for name, same in by_part.items()}
+    same = by_part["accuracy"]
+    return figures | ({"std": statistics.pstdev(same)} if len(same) > 1 else {})
+
+
+def harmonic_mean(base: float, novel: float) -> float:
+    """2ab / (a + b), 0 if both are 0."""
+    return 2 * base * novel / (base + novel) if base + novel else 0.0
+
+
+# ------------------------------------------------------------------------------------------------------ lists of clips
+
+
+def normalised(name: str) -> str:
+    """A class name without case, blanks and punctuation: "PlayingGuitar" and "playing guitar" are one class."""
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def draw(clips: ClipList, *, shots: int, seed: int) -> ClipList:
+    """`shots` clips of every class, the same on every machine and with every version of every library.
+
+    A class's clips are ordered by SHA-256 of `<seed>:<key>`, and the first ones are taken: the draw depends on the seed
+    and on the clips of that class alone, not on the order of the list, and K shots of a seed contain its smaller draws.
+
+    Raises `ValueError` for a class with fewer clips.
+    """
+    if shots < 1:
+        raise ValueError(f"expected shots >= 1, got {shots}")
+    classes: list[list[Clip]] = [[] for _ in clips.class_names]
+    for clip in clips.clips:
+        classes[clip.label].append(clip)
+    for name, members in zip(clips.class_names, classes):
+        if len(members) < shots:
+            raise ValueError(f"{clips.name}: class {name} has {len(members)} clips, fewer than {shots} shots")
+        members.sort(key=lambda clip: hashlib.sha256(f"{seed}:{clip.key}".encode()).digest())
+    chosen = tuple(clip for members in classes for clip in members[:shots])
+    return replace(clips, name=f"{clips.name}/{shots}shots/seed{seed}", clips=chosen)
+
+
+def read_published(file: str | Path, clips: ClipList, *, shots: int | None = None) -> ClipList:
+    """The clips that a published list names, in its order: `<clip> <id>` per line, found in `clips` by file name.
+
+    Suffixes and folders do not count, since copies differ in them. Published ids need not be ours (they may count the
+    base classes alone, or order the names otherwise); but one id must always be one of our classes.
+
+    Raises `ValueError` with the line for a malformed line, a clip that is not in `clips` or listed twice, an id that
+    stands for two classes; and for a class that does not have `shots` clips.
+    """
+    file = Path(file)
+    by_stem: dict[str, list[Clip]] = {}
+    for clip in clips.clips:
+        by_stem.setdefault(PurePosixPath(clip.key).stem, []).append(clip)
+    chosen: dict[str, Clip] = {}
+    labels: dict[str, int] = {}
+    for number, line in enumerate(read_lines(file), 1):
+        name, _, official = line.rpartition(" ")
+        if not name or not official.isdigit():
+            raise ValueError(f"{file}:{number}: expected <clip> <id>, got {line!r}")
+        found = by_stem.get(PurePosixPath(name.strip()).stem, [])
+        if len(found) != 1:
+            raise ValueError(f"{file}:{number}: expected one clip of {clips.name} named {name}, got {len(found)}")
+        (clip,) = found
+        if clip.key in chosen:
+            raise ValueError(f"{file}:{number}: {name} is listed twice")
+        if labels.setdefault(official, clip.label) != clip.label:
+            ours = [clips.class_names[label] for label in (labels[official], clip.label)]
+            raise ValueError(f"{file}:{number}: id {official} stands for both {ours[0]} and {ours[1]}")
+        chosen[clip.key] = clip
+    for label, name in enumerate(clips.class_names):
+        count = sum(clip.label == label for clip in chosen.values())
+        if shots is not None and count != shots:
+            raise ValueError(f"{file}: expected {shots} clips of every class, got {count} of {name}")
+    return replace(clips, name=f"{clips.name}/{file.name}", clips=tuple(chosen.values()))
+
+
+def select(clips: ClipList, class_names: Sequence[str], *, suffix: str) -> ClipList:
+    """The clips of some classes, labelled by their place in `class_names`."""
+    old = [clips.class_names.index(name) for name in class_names]
+    new = {label: index for index, label in enumerate(old)}
+
+    def pick(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return tuple(names[label] for label in old) if names is not None else None
+
+    return replace(
+        clips,
+        name=f"{clips.name}/{suffix}",
+        clips=tuple(replace(clip, label=new[clip.label]) for clip in clips.clips if clip.label in new),
+        class_names=tuple(class_names),
+        class_names_zh=pick(clips.class_names_zh),
+        source_names=pick(clips.source_names),
+    )
+
+
+def _distinct(numbers: Sequence[int]) -> Sequence[int]:
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise ValueError(f"expected at least one number, each once, got {tuple(numbers)}")
+    return numbers
