@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from actionprompt import backbone
-from actionprompt.weights import BPE_FILE, load_chinese_text, load_clip
+from actionprompt.weights import load_chinese_text, load_clip
+from actionprompt.weights.tokenizer import BPE_FILE
 
 TEXTS = ["a video of a person waving", "brushing hair", "x"]
 
@@ -231,7 +232,7 @@ def test_a_hugging_face_folder_loads_and_misses_nothing(tmp_path):
     _, model = hf_twin("nano")
     clip = load_clip("random:nano")
     model.save_pretrained(tmp_path)
-    clip.text.tokenizer.save_pretrained(tmp_path)
+    clip.text.tokenizer.save(tmp_path)
     processor = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
     loaded = load_clip(tmp_path)
@@ -244,7 +245,7 @@ def test_a_hugging_face_folder_loads_and_misses_nothing(tmp_path):
     state = load_file(tmp_path / "model.safetensors")
     del state["visual_projection.weight"]
     save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"1 weights are missing from the checkpoint, the first is \['visual_proj"):
+    with pytest.raises(ValueError, match=r"1 weights are missing from the checkpoint, the first is \['image.proj"):
         load_clip(tmp_path)
 
 
@@ -276,7 +277,7 @@ def test_text_is_never_cut_and_pictures_have_one_size(as_users_call):
     clip = load_clip("random:nano")
     with pytest.raises(ValueError, match=r"at most 128 tokens, got 202 for 'waaaa.*never cut"):
         clip.text(["short", "w" + "a" * 199])
-    with pytest.raises(ValueError, match=r"expected pictures of 32 x 32 pixels for this backbone, got 32 x 48"):
+    with pytest.raises(ValueError, match=r"expected images of 32 x 32 pixels for this backbone, got 32 x 48"):
         clip.image(torch.zeros(1, 3, 32, 48))
 
 

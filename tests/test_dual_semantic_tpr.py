@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from actionprompt import checkpoint, methods
 from actionprompt.methods import dual_semantic_tpr as dst
 from actionprompt.methods.dual_semantic_tpr import Config, Prompts, join
-from actionprompt.weights import bpe_tokenizer, load_clip
+from actionprompt.weights import load_clip
+from actionprompt.weights.tokenizer import bpe_tokenizer
 
 NAMES, NAMES_ZH = ("sit down", "wave", "run"), ("坐下", "挥手", "跑步")
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
@@ -229,8 +230,8 @@ def texts(method) -> tuple[Tensor, list[Tensor], Tensor]:
     with torch.no_grad():
         for name in method.class_names:
             features = clip.text([template.format(name)])
-            before = len(clip.text.tokenizer(template[: template.index("{}")])["input_ids"]) - 1
-            number = len(clip.text.tokenizer(name)["input_ids"]) - 2
+            before = len(clip.text.tokenizer.encode([template[: template.index("{}")]])[0]) - 1
+            number = len(clip.text.tokenizer.encode([name])[0]) - 2
             english.append(features.sentence[0])
             words.append(clip.text.projection(features.words[0, before : before + number]))
         chinese = dst.load_chinese_text(f"random:{clip.embed_dim}")(list(method.class_names_zh))
@@ -498,10 +499,7 @@ def test_label_words_are_the_label_s_own_tokens():
         for name in ("tying knot (not on a tie)", "Sit  Down", "run"):
             (at,) = method._label_tokens([name])
             assert at == list(range(at[0], at[0] + len(at)))
-            sentence, alone = (
-                tower.tokenizer.convert_ids_to_tokens(tower.tokenizer(text)["input_ids"])
-                for text in (template.format(name), name)
-            )
+            sentence, alone = (tower.tokenizer.tokens(text) for text in (template.format(name), name))
             assert "".join(sentence[i] for i in at).replace("</w>", "") == "".join(alone[1:-1]).replace("</w>", "")
             assert len(at) == len(alone) - 2
 
@@ -520,7 +518,7 @@ def test_label_words_with_the_vocabulary_of_clip(real_data):
         "smoke": ["smoke"],
     }.items():
         (at,) = method._label_tokens([name])
-        tokens = tower.tokenizer.convert_ids_to_tokens(tower.tokenizer(f"a video about {name}.")["input_ids"])
+        tokens = tower.tokenizer.tokens(f"a video about {name}.")
         assert [tokens[i].removesuffix("</w>") for i in at] == words
 
 

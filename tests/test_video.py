@@ -676,10 +676,10 @@ def test_is_video_tells_clips_from_the_folders_that_hold_them(tmp_path):
     (tmp_path / "a.MP4").touch()
     (tmp_path / "notes.txt").touch()
     (tmp_path / "bare").mkdir()
-    assert [entry.name for entry in sorted(tmp_path.iterdir()) if video.is_video(entry)] == ["a.MP4", "frames"]
+    assert [entry.name for entry in sorted(tmp_path.iterdir()) if clips.is_video(entry)] == ["a.MP4", "frames"]
     Image.fromarray(numbered_frame(0)).save(tmp_path / "preview.jpg")
-    assert not video.is_video(tmp_path)  # pictures beside subfolders: a collection, not a clip
-    assert not video.is_video(tmp_path / "absent.mp4")
+    assert not clips.is_video(tmp_path)  # pictures beside subfolders: a collection, not a clip
+    assert not clips.is_video(tmp_path / "absent.mp4")
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -795,7 +795,7 @@ def test_real_picture_folders(real_data):
     root = real_data / "frames" / "raivokoot_demo_dataset"
     lines = (root / "annotations.txt").read_text().split("\n")
     for name, first, last, _ in (line.split() for line in lines if line):
-        assert video.is_video(root / name)
+        assert clips.is_video(root / name)
         num_frames = video.count_frames(root / name)
         assert num_frames == int(last) - int(first) + 1
         frames = video.read_frames(root / name, sampling.segment(num_frames, 8)[0], short_side_px=224)

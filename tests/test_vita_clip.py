@@ -150,7 +150,7 @@ def test_names_without_learned_context_have_the_frozen_feature_of_the_template(c
 
 
 def test_nonsense_is_answered_in_one_line(clip, as_users_call):
-    with pytest.raises(ValueError, match=r"at most 120 tokens beside 8 learned ones, got 203 for 'aaaa"):
+    with pytest.raises(ValueError, match=r"at most 120 tokens and 8 learned ones, got 203 for 'aaaa"):
         methods.build("vita_clip", clip, ["a" * 200, "b"])
     with pytest.raises(ValueError, match=r"one \{\} for the class name, got 'a video'"):
         Config(template="a video")

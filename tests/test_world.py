@@ -1,6 +1,6 @@
-"""ActionWorld is what it claims: twins only time tells apart, folds that share nothing, the same pixels everywhere.
+"""ActionWorld keeps its promises: twins differ in time only, folds share nothing, every machine gets the same pixels.
 
-After a wanted change of the pixels (raise `world.VERSION` with it) or of the lists, store the new hashes with
+After an intended change of the pixels (raise `world.VERSION` with it) or of the lists, store the new hashes with
 `cd tests && python -c "import test_world; test_world.store_golden()"` and give the reason in the commit.
 """
 
@@ -22,7 +22,7 @@ from actionprompt.world import build, captions, scene
 from actionprompt.world.actions import ACTIVITIES, CLASS_NAMES, CLASS_NAMES_ZH, KIND, PAIRS
 from actionprompt.world.backgrounds import PLACES
 from actionprompt.world.build import Scene
-from actionprompt.world.motions import Take
+from actionprompt.world.motion import Take
 
 GOLDEN = Path(__file__).parent / "golden" / "actionworld.json"
 REVERSIBLE = [activity for activity in ACTIVITIES if activity.kind == "reversible"]
@@ -54,13 +54,13 @@ def store_golden() -> None:
 
 
 def names_only(size: str, split: int, part: str):
-    """A list without its clips being built."""
+    """A list whose clips are not built."""
     return actionworld.load("nowhere", size=size, split=split, part=part, max_missing=None)
 
 
 @cache
 def scenes_of(size: str, split: int, part: str) -> list[Scene]:
-    """The scenes behind a list, once for each of their clips."""
+    """The scene of each clip of a list."""
     numbers = range(actionworld.SIZES[size])
     every = [
         Scene(a, fold, role, n) for a in ACTIVITIES for fold in (1, 2, 3) for role in ("main", "bias") for n in numbers
@@ -71,7 +71,7 @@ def scenes_of(size: str, split: int, part: str) -> list[Scene]:
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory) -> Path:
-    """A scene of every reversible activity, written as video."""
+    """One scene of every reversible activity, written as videos."""
     root = tmp_path_factory.mktemp("twins")
     return build.build(root, [Scene(activity, 2, "main", 0) for activity in REVERSIBLE])
 
@@ -117,7 +117,7 @@ def test_twins_decode_to_the_same_frames_in_opposite_order(twins, activity):
 
 @pytest.mark.parametrize("activity", REVERSIBLE, ids=lambda a: a.key)
 def test_time_has_a_direction(activity):
-    """The motion is no palindrome: played backwards it is far from itself, in some joint."""
+    """The motion is not a palindrome: played backwards, at least one joint is far from where it was."""
     poses = [perform(activity, seed).pose for seed in range(3)]
     for pose in poses:
         joints = np.stack(list(pose.joints.values()), axis=1)
@@ -174,7 +174,7 @@ def test_motion_is_continuous(activity):
             assert step < limit, (name, step)
 
 
-def test_every_pose_word_occurs_and_every_class_is_described():
+def test_every_pose_name_occurs_and_every_class_is_described():
     seen = {state for a in ACTIVITIES for seed in range(8) for state in perform(a, seed).state}
     seen |= {state for seed in range(40) for state in perform(ACTIVITIES[1], seed).state}
     assert seen == set(captions.STATES)
@@ -212,6 +212,17 @@ def test_caption_and_attributes_agree():
         assert (captions.PLACES[s.attributes["place"]][0] in s.caption) == any(
             where in s.caption for where, _ in captions.PLACES.values()
         )
+
+
+def test_stills_on_black_show_the_same_figure_without_the_background():
+    for seed in range(8):
+        s, black = world.still(seed), world.still(seed, on_black=True)
+        assert black.attributes == s.attributes
+        assert black.caption == s.caption
+        empty = black.image.max(-1) == 0
+        assert 0.3 < empty.mean() < 0.98
+        same = (black.image == s.image).all(-1)
+        assert same[~empty].mean() > 0.6, "the inside of the figure"  # its anti-aliased edges differ
 
 
 def test_stills_are_reproducible_at_any_size():
@@ -254,7 +265,7 @@ def test_a_smaller_size_is_the_beginning_of_a_larger_one():
 
 
 def test_what_the_place_alone_tells():
-    """The best classifier that sees only the place, learned on train: 18.75 % in test, nothing in scene_bias."""
+    """The best classifier that sees only the place, trained on `train`: 18.75 % in `test`, 0 % in `scene_bias`."""
     correct = {}
     for part in actionworld.INFO.parts:
         found = scenes_of("full", 1, part)
@@ -309,7 +320,7 @@ def test_two_builds_are_identical_byte_for_byte(tmp_path):
     assert manifest[keys[1]].frames_sha256 == hashlib.sha256(frames[::-1].tobytes()).hexdigest()
 
 
-def test_an_interrupted_build_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_build_is_resumed(tmp_path):
     def stop(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt

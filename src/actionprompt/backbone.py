@@ -1,15 +1,16 @@
-"""CLIP as open pieces over Hugging Face transformers: `embed`, `layers`, `project`, for images and for text.
+"""CLIP as open pieces: `embed`, `layers`, `project`, for images and for text.
 
 A method that changes the inside of a tower writes its own loop over `layers`, in sight; the backbone never learns a
-method's name. Weights come from a hub name, a local folder in Hugging Face format, or OpenAI's `.pt` files.
+method's name. Pieces and their weights are named as in Hugging Face's CLIP, layer by layer; where weights come from is
+in `weights`.
 
-Letters: N pictures, P patches, D width of a tower, K texts, L tokens of a text, E width of the joint space, H heads.
+Letters: N images, P patches, D width of a tower, K texts, L tokens of a text, E width of the joint space, H heads.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -17,40 +18,127 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-TINY = "tiny"
-"""The name of the small CLIP that ships with the package."""
-TINY_ZH = "tiny_zh"
-"""The name of its Chinese text tower."""
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-BPE_FILE = "bpe_simple_vocab_16e6.txt.gz"
+
+@dataclass(frozen=True)
+class TowerShape:
+    """The sizes of one transformer."""
+
+    width: int
+    """D."""
+    num_layers: int
+    num_heads: int
+    """H."""
+    mlp_width: int
+    activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
+    """Of the MLPs; `quick_gelu` is OpenAI's."""
+    norm_eps: float = 1e-5
+
+
+@dataclass(frozen=True)
+class CLIPShape:
+    """The sizes of a CLIP."""
+
+    image: TowerShape
+    text: TowerShape
+    image_size: int
+    """S, in pixels."""
+    patch_size: int
+    """In pixels."""
+    vocab_size: int
+    context_length: int
+    """Most tokens of a text, with SOS and EOT."""
+    embed_dim: int
+    """E."""
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """What a text tower asks of its tokeniser (`weights.Tokenizer`)."""
+
+    eos_token_id: int
+    pad_token_id: int
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, with SOS and EOT."""
+
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where in its text each token stands: (start, end) in characters."""
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x * sigmoid(1.702 x), the activation of OpenAI's CLIP."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+class Linear(nn.Linear):
+    """Without initial values, like the three below: a tower's weights come from a checkpoint, and drawing them first
+    takes longer than reading them."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class LayerNorm(nn.LayerNorm):
+    def reset_parameters(self) -> None:
+        pass
+
+
+class Embedding(nn.Embedding):
+    def reset_parameters(self) -> None:
+        pass
+
+
+class Conv2d(nn.Conv2d):
+    def reset_parameters(self) -> None:
+        pass
+
+
+class Attention(nn.Module):
+    """The four projections of multi-head attention; `Layer` computes with them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.k_proj, self.v_proj = Linear(width, width), Linear(width, width)
+        self.q_proj, self.out_proj = Linear(width, width), Linear(width, width)
+
+
+class MLP(nn.Module):
+    """Linear, activation, linear."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self.activation = quick_gelu if shape.activation == "quick_gelu" else F.gelu
+        self.fc1, self.fc2 = Linear(shape.width, shape.mlp_width), Linear(shape.mlp_width, shape.width)
+
+    def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 class Layer(nn.Module):
-    """One pre-norm transformer layer: `x = attend(x)`, then `x = feed(x)`; the two halves can be called apart. Called
-    whole, it keeps half as much for a backward pass that recomputes."""
+    """One pre-norm transformer layer: `x = attend(x)`, then `x = feed_forward(x)`; the two halves can be called apart.
+    Called whole, it keeps half as much for a backward pass that recomputes."""
 
-    def __init__(self, hf_layer: Any, *, is_causal: bool) -> None:
+    def __init__(self, shape: TowerShape, *, is_causal: bool) -> None:
         super().__init__()
-        self.self_attn = hf_layer.self_attn
-        self.layer_norm1 = hf_layer.layer_norm1
-        self.mlp = hf_layer.mlp
-        self.layer_norm2 = hf_layer.layer_norm2
-        self.num_heads: int = hf_layer.self_attn.num_heads
+        self.self_attn = Attention(shape.width)
+        self.layer_norm1 = LayerNorm(shape.width, eps=shape.norm_eps)
+        self.mlp = MLP(shape)
+        self.layer_norm2 = LayerNorm(shape.width, eps=shape.norm_eps)
+        self.num_heads = shape.num_heads
         self.is_causal = is_causal
         self.recompute = False
         self.record: list[tuple[Tensor, Tensor | None]] | None = None
-        """A list here takes down what the attention is given, (x, bias) of every call: for pictures of it."""
+        """If a list, the inputs (x, bias) of every call of the attention are appended to it: for attention maps."""
 
     def forward(self, x: Tensor, bias: Tensor | None = None, *, keep: int | None = None) -> Tensor:
-        """x [N, L, D] -> [N, L, D]; see `attend` for `bias`. With `keep` only the first so many tokens go on to
-        `feed`."""
-        self._take_down(x, bias)
+        """x [N, L, D] -> [N, L, D]; see `attend` for `bias`. With `keep` only the first so many tokens reach
+        `feed_forward`."""
+        self._append(x, bias)
         return self._run(lambda x, bias: self._mlp(self._attend(x, bias)[:, :keep]), x, bias)
 
     def attend(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """x + MHSA(LN(x)). `bias` [*, L, L] is added to the attention logits before the softmax (-inf masks)."""
-        self._take_down(x, bias)
+        self._append(x, bias)
         return self._run(self._attend, x, bias)
 
     def keys_values(self, x: Float[Tensor, "N L D"]) -> tuple[Float[Tensor, "N H L d"], Float[Tensor, "N H L d"]]:
@@ -82,7 +170,7 @@ class Layer(nn.Module):
             logits = logits + torch.full_like(logits, -torch.inf).triu(1)
         return logits.softmax(-1)
 
-    def _take_down(self, x: Tensor, bias: Tensor | None) -> None:
+    def _append(self, x: Tensor, bias: Tensor | None) -> None:
         if self.record is not None:
             self.record.append((x.detach(), bias))
 
@@ -127,39 +215,52 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, is_causa
     return y.to(q.dtype)
 
 
+class ImageEmbeddings(nn.Module):
+    """Patches to tokens, a class token in front, learned positions."""
+
+    def __init__(self, width: int, image_size: int, patch_size: int) -> None:
+        super().__init__()
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        self.patch_embedding = Conv2d(3, width, patch_size, stride=patch_size, bias=False)
+        self.position_embedding = Embedding(1 + (image_size // patch_size) ** 2, width)
+
+    def forward(self, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N L D"]:
+        patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        classes = self.class_embedding.expand(len(patches), 1, -1)
+        return torch.cat([classes, patches], 1) + self.position_embedding.weight
+
+
 class ImageTower(nn.Module):
     """The vision transformer of CLIP. `forward` is `embed`, `pre_norm`, every layer, `project`."""
 
-    def __init__(self, vision_model: Any, projection: nn.Linear) -> None:
+    def __init__(self, shape: CLIPShape) -> None:
         super().__init__()
-        self.embeddings = vision_model.embeddings
-        self.pre_norm = vision_model.pre_layrnorm
-        self.layers = nn.ModuleList(Layer(layer, is_causal=False) for layer in vision_model.encoder.layers)
-        self.post_norm = vision_model.post_layernorm
-        self.projection = projection
-        config = vision_model.config
-        self.width: int = config.hidden_size
-        self.num_heads: int = config.num_attention_heads
-        self.image_size: int = config.image_size
-        self.patch_size: int = config.patch_size
-        self.embed_dim: int = projection.out_features
-        self.grid: int = self.image_size // self.patch_size
+        width = shape.image.width
+        self.embeddings = ImageEmbeddings(width, shape.image_size, shape.patch_size)
+        self.pre_norm = LayerNorm(width, eps=shape.image.norm_eps)
+        self.layers = nn.ModuleList(Layer(shape.image, is_causal=False) for _ in range(shape.image.num_layers))
+        self.post_norm = LayerNorm(width, eps=shape.image.norm_eps)
+        self.projection = Linear(width, shape.embed_dim, bias=False)
+        self.width, self.num_heads = width, shape.image.num_heads
+        self.image_size, self.patch_size = shape.image_size, shape.patch_size
+        self.embed_dim = shape.embed_dim
+        self.grid = shape.image_size // shape.patch_size
 
     def embed(self, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N L D"]:
-        """Normalised pixels -> class token and P patch tokens (L = 1 + P), positions added, before `pre_norm`."""
+        """Pixel-normalised frames -> class token and P patch tokens (L = 1 + P), positions added, before `pre_norm`."""
         if pixels.shape[-1] != self.image_size:
             raise ValueError(
-                f"expected pictures of {self.image_size} x {self.image_size} pixels for this backbone, got "
+                f"expected images of {self.image_size} x {self.image_size} pixels for this backbone, got "
                 f"{pixels.shape[-2]} x {pixels.shape[-1]}; set the transform's side_px to {self.image_size}"
             )
         return self.embeddings(pixels)
 
     def project(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... E"]:
-        """Final layer norm and projection of tokens into the joint space; not normalised."""
+        """Final layer norm and projection of tokens into the joint space; not L2-normalised."""
         return self.projection(self.post_norm(x))
 
     def forward(self, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N E"]:
-        """Normalised pixels -> picture embeddings, not normalised."""
+        """Pixel-normalised frames -> image embeddings, not L2-normalised."""
         x = self.pre_norm(self.embed(pixels))
         for layer in self.layers:
             x = layer(x)
@@ -168,14 +269,23 @@ class ImageTower(nn.Module):
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """What the text tower says of K texts."""
+    """What the text tower gives for K texts."""
 
     sentence: Float[Tensor, "*K E"]
-    """The projected token at the EOT position, not normalised."""
+    """The projected token at the EOT position, not L2-normalised."""
     words: Float[Tensor, "*K L D"]
     """All tokens after the final layer norm, not projected; positions behind the EOT mean nothing."""
     eot: Int[Tensor, "*K"]
     """Position of each EOT token."""
+
+
+class TextEmbeddings(nn.Module):
+    """The tables of tokens and positions."""
+
+    def __init__(self, width: int, vocab_size: int, context_length: int) -> None:
+        super().__init__()
+        self.token_embedding = Embedding(vocab_size, width)
+        self.position_embedding = Embedding(context_length, width)
 
 
 class TextTower(nn.Module):
@@ -185,17 +295,17 @@ class TextTower(nn.Module):
     cheaper than 77 tokens for class names.
     """
 
-    def __init__(self, text_model: Any, projection: nn.Linear, tokenizer: Any) -> None:
+    def __init__(self, shape: CLIPShape, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.embeddings = text_model.embeddings
-        self.layers = nn.ModuleList(Layer(layer, is_causal=True) for layer in text_model.encoder.layers)
-        self.final_norm = text_model.final_layer_norm
-        self.projection = projection
+        width = shape.text.width
+        self.embeddings = TextEmbeddings(width, shape.vocab_size, shape.context_length)
+        self.layers = nn.ModuleList(Layer(shape.text, is_causal=True) for _ in range(shape.text.num_layers))
+        self.final_norm = LayerNorm(width, eps=shape.text.norm_eps)
+        self.projection = Linear(width, shape.embed_dim, bias=False)
         self.tokenizer = tokenizer
-        self.width: int = text_model.config.hidden_size
-        self.num_heads: int = text_model.config.num_attention_heads
-        self.context_length: int = text_model.config.max_position_embeddings
-        self.embed_dim: int = projection.out_features
+        self.width, self.num_heads = width, shape.text.num_heads
+        self.context_length = shape.context_length
+        self.embed_dim = shape.embed_dim
 
     @property
     def device(self) -> torch.device:
@@ -204,22 +314,24 @@ class TextTower(nn.Module):
     def tokenize(self, texts: Sequence[str], *, reserve: int = 0) -> Int[Tensor, "K L"]:
         """Token ids with SOS and EOT, padded to the longest. A text over the context length is an error; `reserve`
         positions of it are kept for learned tokens that the caller will insert."""
-        ids = self.tokenizer(list(texts), padding=True, truncation=False, return_tensors="pt")["input_ids"]
-        if ids.shape[1] + reserve > self.context_length:
-            longest = max(texts, key=lambda text: len(self.tokenizer(text)["input_ids"]))
-            beside = f" beside {reserve} learned ones" if reserve else ""
+        rows = self.tokenizer.encode(texts)
+        longest = max(range(len(rows)), key=lambda row: len(rows[row]))
+        length = len(rows[longest])
+        if length + reserve > self.context_length:
+            and_learned = f" and {reserve} learned ones" if reserve else ""
             raise ValueError(
-                f"expected texts of at most {self.context_length - reserve} tokens{beside}, got {ids.shape[1]} for "
-                f"{longest!r}; shorten the text or the template (texts are never cut)"
+                f"expected texts of at most {self.context_length - reserve} tokens{and_learned}, got {length} for "
+                f"{texts[longest]!r}; shorten the text or the template (texts are never cut)"
             )
-        return ids.to(self.device)
+        padded = [row + [self.tokenizer.pad_token_id] * (length - len(row)) for row in rows]
+        return torch.tensor(padded, device=self.device)
 
     def eot_positions(self, ids: Int[Tensor, "*K L"]) -> Int[Tensor, "*K"]:
         """Index of the first EOT token of each text (the padding token may be the same)."""
         return (ids == self.tokenizer.eos_token_id).cumsum(-1).eq(0).sum(-1)
 
     def token_embeddings(self, ids: Int[Tensor, "*K L"]) -> Float[Tensor, "*K L D"]:
-        """Rows of the token table, without positions: what learned context tokens stand beside."""
+        """Rows of the token table, without positions: what learned context tokens are concatenated with."""
         return self.embeddings.token_embedding(ids)
 
     def add_positions(self, tokens: Float[Tensor, "*K L D"]) -> Float[Tensor, "*K L D"]:
@@ -258,7 +370,7 @@ class ChineseTextTower(nn.Module):
         self.embed_dim: int = projection.out_features
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "K E"]:
-        """Texts -> embeddings, not normalised. A text over the context length is an error."""
+        """Texts -> embeddings, not L2-normalised. A text over the context length is an error."""
         batch = self.tokenizer(list(texts), padding=True, truncation=False, return_tensors="pt")
         length = batch["input_ids"].shape[1]
         if length > self.context_length:
@@ -270,11 +382,13 @@ class ChineseTextTower(nn.Module):
 class CLIP(nn.Module):
     """Both towers, the temperature and the numbers of the preprocessing."""
 
-    def __init__(self, hf_model: Any, tokenizer: Any, *, name: str, mean: Sequence[float], std: Sequence[float]):
+    def __init__(
+        self, shape: CLIPShape, tokenizer: Tokenizer, *, name: str, mean: Sequence[float], std: Sequence[float]
+    ):
         super().__init__()
-        self.image = ImageTower(hf_model.vision_model, hf_model.visual_projection)
-        self.text = TextTower(hf_model.text_model, hf_model.text_projection, tokenizer)
-        self.logit_scale = nn.Parameter(hf_model.logit_scale.detach().clone())
+        self.image = ImageTower(shape)
+        self.text = TextTower(shape, tokenizer)
+        self.logit_scale = nn.Parameter(torch.tensor(2.6592))  # log(1 / 0.07), CLIP's start
         self.name = name
         """What `load_clip` was asked for, so that a checkpoint can ask again."""
         self.mean, self.std = tuple(mean), tuple(std)

@@ -4,13 +4,19 @@ Every part of the program that takes clips takes these; a data set is a function
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
-from actionprompt.video import is_video
-
+# fmt: off
+VIDEO_SUFFIXES = frozenset((
+    ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".ts", ".vob", ".webm", ".wmv",
+))
+IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".webp"))
+# fmt: on
 Position = tuple[int, int]
 """(epoch, index into the clip list): all that the random draws of a clip depend on, beside the seed."""
 
@@ -82,6 +88,27 @@ class ClipList:
     def classes_sha256(self) -> str:
         """Hash of the class texts in order."""
         return hashlib.sha256("\n".join(self.class_names).encode()).hexdigest()
+
+
+def is_video(path: str | Path) -> bool:
+    """True for a file with a video suffix and for a picture folder (pictures, no subfolders). Opens no file."""
+    path = Path(path)
+    if path.is_file():
+        return path.suffix.lower() in VIDEO_SUFFIXES
+    if not path.is_dir():
+        return False
+    has_picture = False
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                return False
+            has_picture = has_picture or is_image(entry.name)
+    return has_picture
+
+
+def is_image(name: str) -> bool:
+    """True for a name with an image suffix that is not hidden."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def find_videos(arguments: Sequence[str]) -> list[Path]:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import gather_object
 from jaxtyping import Float
 from torch import Tensor
 
@@ -127,6 +125,9 @@ def evaluate(
         )
     if not clips.clips:
         raise ValueError(f"{clips.name}: expected clips to evaluate, got none")
+    from accelerate import PartialState  # imported here: a prediction runs in one process
+    from accelerate.utils import gather_object
+
     state = PartialState()
     mine = range(state.process_index, len(clips.clips), state.num_processes)
     answers = [

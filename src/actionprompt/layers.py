@@ -11,7 +11,7 @@ import torch.distributed
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from actionprompt.backbone import ImageTower, TextTower
+from actionprompt.backbone import ImageTower, TextTower, quick_gelu
 
 
 class Block(nn.Module):
@@ -39,11 +39,6 @@ class Block(nn.Module):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
         return self
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """x * sigmoid(1.702 x), the activation of OpenAI's CLIP."""
-    return x * torch.sigmoid(1.702 * x)
 
 
 class TemporalTransformer(nn.Module):

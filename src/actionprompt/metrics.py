@@ -9,11 +9,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-    multiclass_stat_scores,
-)
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,13 @@ def measure(
     probabilities: Float[Tensor, "C K"], labels: Int[Tensor, " C"], names: tuple[str, ...], *, broken: Int[Tensor, " X"]
 ) -> Metrics:
     """`broken` holds the labels of the clips that could not be read: each is a wrong answer in every accuracy."""
+    # imported here: it takes longer than a prediction, which measures nothing
+    from torchmetrics.functional.classification import (
+        multiclass_calibration_error,
+        multiclass_confusion_matrix,
+        multiclass_stat_scores,
+    )
+
     num_classes, total = len(names), len(labels) + len(broken)
     if total == 0:
         raise ValueError("expected clips to evaluate, got none")

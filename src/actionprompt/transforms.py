@@ -10,9 +10,8 @@ Letters: F and T frames, H W source size in pixels, S side in pixels, N clips, K
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-import kornia
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -147,7 +146,7 @@ def augment(
             if rng.random() < config.flip:
                 clip = clip.flip(-1)
             if rng.random() < config.grey:
-                clip = kornia.color.rgb_to_grayscale(clip).expand(-1, 3, -1, -1)
+                clip = _kornia().color.rgb_to_grayscale(clip).expand(-1, 3, -1, -1)
             if rng.random() < config.colour_jitter:
                 clip = _colour_jitter(clip, rng)
             if config.rand_augment is not None:
@@ -226,6 +225,13 @@ def _erase_box(rng: np.random.Generator, side_px: int) -> tuple[int, int, int, i
     return int(rng.integers(side_px - height + 1)), int(rng.integers(side_px - width + 1)), height, width
 
 
+def _kornia() -> Any:
+    """Imported with the first augmentation: it takes longer than a prediction, which augments nothing."""
+    import kornia
+
+    return kornia
+
+
 def _affine(clip: Tensor, linear: Linear, shift_px: tuple[float, float], fill: Tensor) -> Tensor:
     """Maps pixel x to `linear @ (x - centre) + centre + shift`; what comes from outside the frame is `fill`."""
     centre = (clip.shape[-1] - 1) / 2
@@ -234,7 +240,7 @@ def _affine(clip: Tensor, linear: Linear, shift_px: tuple[float, float], fill: T
     offset_y = centre - c * centre - d * centre + shift_px[1]
     matrix = torch.tensor([[[a, b, offset_x], [c, d, offset_y]]], dtype=clip.dtype, device=clip.device)
     # about the fill colour, so that kornia's padding with zeros is the fill: half the work of its own "fill" mode
-    return kornia.geometry.warp_affine(clip - fill, matrix, clip.shape[-2:]).add_(fill)
+    return _kornia().geometry.warp_affine(clip - fill, matrix, clip.shape[-2:]).add_(fill)
 
 
 # --- colour: float clips [T, 3, S, S] in [0, 1] -----------------------------------------------------------------------
@@ -256,7 +262,7 @@ def _brightness(clip: Tensor, factor: float) -> Tensor:
 
 
 def _contrast(clip: Tensor, factor: float) -> Tensor:
-    mean = kornia.color.rgb_to_grayscale(clip).mean()
+    mean = _kornia().color.rgb_to_grayscale(clip).mean()
     return torch.lerp(mean, clip, factor).clamp_(0, 1)
 
 
@@ -265,7 +271,8 @@ def _auto_contrast(clip: Tensor) -> Tensor:
     return torch.where(high > low, (clip - low) / (high - low), clip)
 
 
-_saturation = kornia.enhance.adjust_saturation_with_gray_subtraction
+def _saturation(clip: Tensor, factor: float) -> Tensor:
+    return _kornia().enhance.adjust_saturation_with_gray_subtraction(clip, factor)
 
 
 def _colour_jitter(clip: Tensor, rng: np.random.Generator) -> Tensor:
@@ -273,7 +280,7 @@ def _colour_jitter(clip: Tensor, rng: np.random.Generator) -> Tensor:
         partial(_brightness, factor=rng.uniform(0.6, 1.4)),
         partial(_contrast, factor=rng.uniform(0.6, 1.4)),
         partial(_saturation, factor=rng.uniform(0.8, 1.2)),
-        partial(kornia.enhance.adjust_hue, factor=2 * math.pi * rng.uniform(-0.1, 0.1)),
+        partial(_kornia().enhance.adjust_hue, factor=2 * math.pi * rng.uniform(-0.1, 0.1)),
     ]
     for i in rng.permutation(len(steps)):
         clip = steps[i](clip)
@@ -308,13 +315,13 @@ def _operation(name: str, clip: Tensor, level: float, fill: Tensor) -> Tensor:
         case "auto_contrast":
             return _auto_contrast(clip)
         case "equalise":
-            return kornia.enhance.equalize3d(clip.transpose(0, 1)).transpose(0, 1)
+            return _kornia().enhance.equalize3d(clip.transpose(0, 1)).transpose(0, 1)
         case "invert":
             return 1 - clip
         case "posterise":
-            return kornia.enhance.posterize(clip, max(1, 4 - int(4 * size)))
+            return _kornia().enhance.posterize(clip, max(1, 4 - int(4 * size)))
         case "solarise":
-            return kornia.enhance.solarize(clip, 1 - size)
+            return _kornia().enhance.solarize(clip, 1 - size)
         case "solarise_add":
             return torch.where(clip < 0.5, (clip + 110 / 255 * size).clamp_(max=1), clip)
         case "colour":
@@ -324,7 +331,7 @@ def _operation(name: str, clip: Tensor, level: float, fill: Tensor) -> Tensor:
         case "brightness":
             return _brightness(clip, 1 + 0.9 * level)
         case "sharpness":
-            return kornia.enhance.sharpness(clip, 1 + 0.9 * level)
+            return _kornia().enhance.sharpness(clip, 1 + 0.9 * level)
         case "rotate":
             cos, sin = math.cos(math.radians(30 * level)), math.sin(math.radians(30 * level))
             return _affine(clip, ((cos, -sin), (sin, cos)), (0, 0), fill)

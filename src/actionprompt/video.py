@@ -24,13 +24,9 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, Float64, Int64, Integer, UInt8
 from PIL import Image, ImageOps
 
-# fmt: off
-VIDEO_SUFFIXES = frozenset((
-    ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
-    ".ogv", ".ts", ".vob", ".webm", ".wmv",
-))
-PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".webp"))
+from actionprompt.clips import IMAGE_SUFFIXES, is_image
 
+# fmt: off
 # Codecs whose every packet holds exactly one shown frame, so that packets can be counted instead of frames. Not VP8:
 # its hidden reference frames are packets of their own.
 _ONE_FRAME_PER_PACKET = frozenset((
@@ -91,22 +87,6 @@ class _Table:
     """Bytes of this stream before the packet."""
     pts: tuple[int | None, ...] = ()
     """Time stamps of the packets, where they can serve to find one after a seek."""
-
-
-def is_video(path: str | Path) -> bool:
-    """True for a file with a video suffix and for a picture folder (pictures, no subfolders). Opens no file."""
-    path = Path(path)
-    if path.is_file():
-        return path.suffix.lower() in VIDEO_SUFFIXES
-    if not path.is_dir():
-        return False
-    has_picture = False
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                return False
-            has_picture = has_picture or _is_picture(entry.name)
-    return has_picture
 
 
 def count_frames(path: str | Path) -> int:
@@ -528,14 +508,10 @@ def _convert(frame: Any, scale: VideoReformatter, to_rgb: VideoReformatter, out:
 # --- picture folders -----------------------------------------------------------------------------------------------
 
 
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
-
-
 def _scan_pictures(path: str) -> _Table:
-    names = sorted(name for name in os.listdir(path) if _is_picture(name))
+    names = sorted(name for name in os.listdir(path) if is_image(name))
     if not names:
-        raise VideoDecodeError(path, f"a folder without pictures (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
+        raise VideoDecodeError(path, f"a folder without pictures (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
     numbered: dict[int, str] = {}
     for name in names:
         digits = re.findall(r"\d+", os.path.splitext(name)[0])

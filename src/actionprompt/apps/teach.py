@@ -28,8 +28,8 @@ from actionprompt.weights import TINY, load_clip
 METHOD = "seeing_in_flowing"
 CONFIG = methods.get(METHOD).Config(text_form="late")
 """Late injection trains several times faster at full size (results/costs/seeing_in_flowing_text.json), and with all
-classes of ActionWorld it is hardly worse than full prompts (`late` in results/actionworld.md). Six classes of five clips
-each were tried once with either form; no record was kept."""
+classes of ActionWorld it is hardly worse than full prompts (`late` in results/actionworld.md). Six classes of five
+clips each were tried once with either form; no record was kept."""
 DATA = DataConfig(fit="letterbox")
 """The whole frame is seen: an action of one's own may happen at its edge."""
 TRAIN = TrainConfig(epochs=50, batch_size=32, lr=1e-3, weight_decay=0.01, warmup_epochs=5.0, label_smoothing=0.1)

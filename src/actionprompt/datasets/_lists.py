@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from actionprompt.clips import Clip, ClipList, read_lines, some
+from actionprompt.clips import VIDEO_SUFFIXES, Clip, ClipList, read_lines, some
 from actionprompt.datasets._base import Info, Labels, require_folder
-from actionprompt.video import VIDEO_SUFFIXES
 
 LIST_FOLDERS = (".", "annotations", "splits", "labels", "ucfTrainTestlist", "testTrainMulti_7030_splits")
 """Where list files may lie under the root; the last two are what the official archives make."""

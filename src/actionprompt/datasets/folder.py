@@ -11,9 +11,8 @@ Names that start with a dot are left out by convention. Everything else that is 
 
 from pathlib import Path
 
-from actionprompt.clips import Clip, ClipList, some
+from actionprompt.clips import Clip, ClipList, is_video, some
 from actionprompt.datasets._base import Info, read_names, require_folder
-from actionprompt.video import is_video
 
 PARTS = ("train", "val", "test")
 

@@ -15,10 +15,9 @@ aspect, so report beside these numbers.
 import re
 from pathlib import Path
 
-from actionprompt.clips import Clip, ClipList, some
+from actionprompt.clips import VIDEO_SUFFIXES, Clip, ClipList, some
 from actionprompt.datasets._base import Info, read_labels, require_folder
 from actionprompt.datasets._lists import archives, check_split_and_part
-from actionprompt.video import VIDEO_SUFFIXES
 
 INFO = Info(
     title="UT-Interaction",

@@ -336,7 +336,7 @@ class Model(Method):
         """Positions of each label's own tokens in its sentence: between what the template puts before and behind."""
         (tower,), begin = self._text_tower, self.config.template.index("{}")
         sentences = [self.config.template.format(name) for name in names]
-        spans = tower.tokenizer(sentences, return_offsets_mapping=True)["offset_mapping"]
+        spans = tower.tokenizer.offsets(sentences)
         found = [
             [at for at, (start, end) in enumerate(row) if max(start, begin) < min(end, begin + len(name))]
             for name, row in zip(names, spans)

@@ -62,8 +62,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from actionprompt.backbone import CLIP
-from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames, quick_gelu
+from actionprompt.backbone import CLIP, quick_gelu
+from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames
 from actionprompt.method import Method, check_video
 from actionprompt.paper import Ablation, Card, Published
 

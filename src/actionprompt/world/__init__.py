@@ -1,6 +1,6 @@
 """ActionWorld: a generated world of people doing things, in which motion and appearance are known exactly.
 
-`still` draws captioned pictures; `actionprompt.datasets.actionworld` has the videos.
+`still` draws captioned images; `actionprompt.datasets.actionworld` has the videos.
 """
 
 from actionprompt.world.scene import VERSION

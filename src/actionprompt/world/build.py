@@ -1,13 +1,13 @@
-"""From scene numbers to video files: which scenes there are, how one is played, and the folder that holds the clips.
+"""From scene numbers to video files: which scenes there are, how one is rendered, and the folder that holds the clips.
 
-Promised across machines, for one `VERSION`: the same keys and labels, and the same frames before encoding
+Guaranteed across machines, for one `VERSION`: the same keys and labels, and the same frames before encoding
 (`frames_sha256` in the manifest); tests compare both with stored hashes. The bytes of the files, and so the decoded
-frames, are the same wherever the same PyAV wheel is installed. The two clips of a reversible scene hold the same
-decoded frames in opposite order, always: every frame is coded alone (all intra, constant quantiser, one thread).
+frames, are the same wherever the same PyAV wheel is installed. The two clips of a reversible scene always decode to the
+same frames in opposite order, since every frame is coded independently (intra only, constant quantiser, one thread).
 
 A folder belongs to one version and frame size. Its `manifest.tsv` has a line per clip: key, SHA-256 of the file,
-SHA-256 of the rendered frames. A clip is written under another name, renamed, then entered, so a build that is stopped
-anywhere goes on where it was; what is entered is checked before it is used.
+SHA-256 of the rendered frames. A clip is written to a temporary file, renamed, then added to the manifest, so a build
+that was interrupted at any point is resumed by the next one; clips in the manifest are verified before they are used.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ from actionprompt.config import Progress
 from actionprompt.video import write_video
 from actionprompt.world.actions import ACTIVITIES, Activity
 from actionprompt.world.backgrounds import PLACES
-from actionprompt.world.motions import DURATION_S, Take
+from actionprompt.world.motion import DURATION_S, Take
 from actionprompt.world.render import render
 from actionprompt.world.scene import VERSION, pool, sample_actor, sample_camera
 
 FPS = 20
 NUM_FRAMES = 40
-"""Two seconds. Chosen so that the middles of 8, 16 or 32 equal segments are symmetric under time reversal: the two
+"""Two seconds. Chosen so that the centres of 8, 16 or 32 equal segments are symmetric under time reversal: the two
 clips of a pair then give the same sampled frames in opposite order. With 4 or 10 segments they are one frame apart."""
 QP = 26
-"""Constant quantiser: about 80 KB a clip at 112 px."""
+"""Constant quantiser: about 80 KB per clip at 112 px."""
 HOME_OF_FOUR = 3
-"""In role `main`, this many of four scenes of an activity play at its home place, the others anywhere else."""
+"""In role `main`, this many of every four scenes of an activity play at its home, the others at any other place."""
 
 Role = Literal["main", "bias"]
 
@@ -51,24 +51,24 @@ class Scene:
     fold: int
     """1, 2 or 3: which actors and backgrounds take part."""
     role: Role
-    """`main`: mostly at home. `bias`: never at home."""
+    """`main`: mostly at the activity's home. `bias`: never at its home."""
     number: int
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Paths of its clips under the root, forwards and, if there are two, backwards."""
+        """Paths of its clips relative to `folder`: forwards and, for a reversible activity, backwards."""
         folder = f"fold{self.fold}/{self.role}"
         return tuple(f"{folder}/{name.replace(' ', '_')}/{self.number:03d}.mp4" for name in self.activity.names)
 
     @property
     def at_home(self) -> bool:
-        """Whether it plays at the activity's home place: exactly three of four in role `main`, whatever the number."""
+        """Whether it plays at the activity's home: in role `main`, true for three of any four successive numbers."""
         turn = self.number + ACTIVITIES.index(self.activity) + self.fold
         return self.role == "main" and (turn + 1) * HOME_OF_FOUR // 4 > turn * HOME_OF_FOUR // 4
 
 
 def cast(scene: Scene) -> tuple[np.random.Generator, int, str, int]:
-    """What is drawn by lot for a scene: a generator for all that follows, actor, place, background."""
+    """What is sampled for a scene: actor, place and background, after a generator for everything sampled later."""
     role = ("main", "bias").index(scene.role)
     rng = np.random.default_rng([int(VERSION), scene.fold, role, ACTIVITIES.index(scene.activity), scene.number])
     others = [place for place in PLACES if place != scene.activity.home]
@@ -97,16 +97,16 @@ class Entry:
     key: str
     file_sha256: str
     frames_sha256: str
-    """Of the rendered frames as bytes, before encoding."""
+    """Hash of the bytes of the rendered frames, before encoding."""
 
 
 def folder(root: Path, size_px: int) -> Path:
-    """Where the clips of this version and size are, under a root."""
+    """Folder of the clips of this version and frame size below a root."""
     return root / f"v{VERSION}-{size_px}px"
 
 
 def read_manifest(path: Path) -> dict[str, Entry]:
-    """Entries by key; the last one counts, and a line that was cut off while it was written does not."""
+    """Entries by key. Of several entries for a key the last one counts; incompletely written lines are ignored."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -123,11 +123,11 @@ def build(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Path:
-    """Write the clips of these scenes that are not there yet, check the others, and return the folder they are in.
+    """Write the clips of these scenes that do not exist yet, verify the others, and return the folder they are in.
 
-    `progress(done, total)` counts scenes to be built. With `workers` > 1 new Python processes are started, so a script
-    needs the usual `if __name__ == "__main__"`. Raises `ValueError` for a clip whose file was changed, and for one that
-    was rendered before with other frames.
+    `progress(done, total)` counts the scenes to be built. With `workers` > 1 new Python processes are started, so a
+    script needs the usual `if __name__ == "__main__"`. Raises `ValueError` for a clip whose file was changed, and for
+    one whose frames differ from those rendered before.
     """
     here = folder(root, size_px)
     known = read_manifest(here / "manifest.tsv")
@@ -151,7 +151,8 @@ def build(
                         f"{entry.frames_sha256[:12]}; this folder was built by another program, choose another root"
                     )
             lines = "".join(f"{e.key}\t{e.file_sha256}\t{e.frames_sha256}\n" for e in entries)
-            manifest.write(f"\n{lines}".encode())  # begins a line, since a stopped run may have left one open
+            # The leading newline ends a line that an interrupted run may have left incomplete.
+            manifest.write(f"\n{lines}".encode())
             if progress is not None:
                 progress(done, len(todo))
     return here
@@ -176,7 +177,7 @@ def _written(here: Path, scenes: list[Scene], size_px: int, workers: int) -> Ite
 
 
 def _write(here: Path, size_px: int, scene: Scene) -> list[Entry]:
-    """Render a scene and write its clips, each complete or not at all."""
+    """Render a scene and write its clips atomically."""
     frames = play(scene, size_px=size_px)
     entries = []
     for key, clip in zip(scene.keys, (frames, frames[::-1]), strict=False):

@@ -1,7 +1,7 @@
-"""What can honestly be said about one frame, in English and Chinese.
+"""Captions of single frames, in English and Chinese, that state only what one frame shows.
 
-A caption tells who is seen, in which pose, with which thing, where; never which way time runs: a frame of a reversible
-activity is described by its pose, or by both of its class names at once, in random order.
+A caption mentions the person, the pose, the object and the place, but never the direction of time: a frame of a
+reversible activity is described by its pose, or by both of its class names at once, in random order.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from actionprompt.world.figure import Actor
 from actionprompt.world.scene import BOTTOMS, HAIRS, SHIRTS
 
-# Pose word: English phrases and Chinese phrases. `A | B` stands for both names, in random order.
+# Name of the pose: English phrases and Chinese phrases. `A | B` stands for both class names, in random order.
 STATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "standing": (("standing", "standing still", "standing with the arms down"), ("站着", "静静地站着", "垂着双臂站着")),
     "standing by chair": (
@@ -155,7 +155,7 @@ def _either(phrase: str, rng: np.random.Generator, word: str) -> str:
 
 
 def caption(rng: np.random.Generator, *, actor: Actor, state: str, place: str) -> tuple[str, str]:
-    """An English and a Chinese caption of one frame that mention the same things; the wording is drawn by lot."""
+    """An English and a Chinese caption of one frame that mention the same attributes; the wording is random."""
     phrases, phrases_zh = STATES[state]
     phrase = _either(phrases[int(rng.integers(len(phrases)))], rng, " or ")
     phrase_zh = _either(phrases_zh[int(rng.integers(len(phrases_zh)))], rng, "或")

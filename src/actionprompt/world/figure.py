@@ -1,7 +1,7 @@
-"""Articulated figures: bodies, limbs by angle or by reach, and the solids that a posed body is drawn with.
+"""Articulated figures: bodies, limbs given by angles or end points, and the solids that draw a posed body.
 
 Actor frame: x forward, y up, z to the actor's left; one unit is about the height of an adult; the floor is y = 0.
-Everything carries a leading time axis T, so one call poses a whole clip.
+All arrays have a leading time axis T, so one call poses a whole clip.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 Array = np.ndarray
 Track = Float[Array, "T 3"]
-"""One point's way through a clip."""
+"""The position of one point in every frame of a clip."""
 Colour = tuple[int, int, int]
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -21,14 +21,14 @@ SIDES = {"left": 1.0, "right": -1.0}
 
 @dataclass(frozen=True)
 class Actor:
-    """Who is seen: proportions relative to an adult of height 1, and looks."""
+    """A person: proportions relative to an adult of height 1, and appearance."""
 
     id: int
     who: str
     """`man`, `woman`, `boy` or `girl`."""
     height: float
     leg: float
-    """Leg length relative to the average for this height."""
+    """Leg length relative to the average at this height."""
     bulk: float
     """Thickness of limbs and torso relative to the average."""
     head: float
@@ -95,7 +95,8 @@ class Actor:
 
 @dataclass(frozen=True)
 class Swing:
-    """A limb by angles in radians in the torso's frame: 0 hangs down, `flex` pi/2 is forward, `side` pi/2 outward."""
+    """A limb given by angles in radians in the torso's frame: at 0 it hangs down; at pi/2, `flex` points it forward and
+    `side` outward. `lower_flex` and `lower_side` are the same angles of the forearm or shin."""
 
     flex: Float[Array, "T"] | float
     side: Float[Array, "T"] | float
@@ -105,7 +106,7 @@ class Swing:
 
 @dataclass(frozen=True)
 class Reach:
-    """A limb by where its end is; the middle joint bends towards `pole`."""
+    """A limb given by the position of its end (inverse kinematics); the middle joint bends towards `pole`."""
 
     target: Track
     pole: tuple[float, float, float]
@@ -129,39 +130,40 @@ class Pose:
 
 @dataclass
 class Solid:
-    """The convex hull of balls: a limb, a face of a box, a ball; everything before the background is made of these."""
+    """The convex hull of balls: a limb, a face of a box, a ball. Everything in front of the background is made of
+    solids."""
 
     points: Float[Array, "T N 3"]
     radii: tuple[float, ...]
     colour: Colour
     facing: Track | None = None
-    """Outward direction; the solid is drawn only where it is turned to the camera."""
+    """Outward normal; the solid is drawn only in frames where it faces the camera."""
     cull: float = 0.0
     """Cosine between `facing` and the direction to the camera above which the solid is drawn."""
 
 
 @dataclass
 class Part:
-    """Solids drawn together, in order, over one outline; parts are painted from far to near."""
+    """Solids drawn together, in order, on top of one common outline; parts are painted from far to near."""
 
     solids: list[Solid]
     anchor: Track
-    """Where the part is, for the order of painting."""
+    """Position of the part that determines its depth in the painting order."""
     nearer: float = 0.0
-    """Added to the depth of the anchor."""
+    """Offset towards the camera, added to the depth of the anchor."""
     outline: bool = True
 
 
 @dataclass
 class Prop:
-    """A thing in the scene: its name for captions, and its parts."""
+    """An object in the scene: its name for captions, and its parts."""
 
     name: str
     parts: list[Part] = field(default_factory=list)
 
 
 def tracks(num_frames: int, *coordinates: Array | float) -> Track:
-    """Stack x, y, z (each a number or [T]) into [T, 3]."""
+    """Stack x, y and z, each a number or [T], into [T, 3]."""
     return np.stack([np.broadcast_to(np.asarray(c, float), (num_frames,)) for c in coordinates], axis=-1)
 
 
@@ -171,9 +173,9 @@ def unit(v: Array) -> Array:
 
 
 def bend(start: Track, end: Track, first: float, second: float, pole: Track) -> tuple[Track, Track]:
-    """Middle joint and end of two bones from `start` towards `end`, bent to the side of `pole`.
+    """Middle joint and end of two bones from `start` towards `end`, bent towards `pole` (two-bone inverse kinematics).
 
-    A target out of reach is approached along the straight line, so bones keep their length.
+    If the target is out of reach, the limb is stretched along the straight line to it, so bones keep their length.
     """
     line = end - start
     distance = np.linalg.norm(line, axis=-1, keepdims=True)
@@ -186,7 +188,7 @@ def bend(start: Track, end: Track, first: float, second: float, pole: Track) -> 
 
 
 def _turn(v: Track, w: Track, angle: Array) -> tuple[Track, Track]:
-    """Rotate the orthonormal pair (v, w) in its plane: v towards w."""
+    """Rotate the orthonormal pair (v, w) in its plane by `angle`, from v towards w."""
     c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
     return v * c + w * s, w * c - v * s
 
@@ -202,11 +204,11 @@ def pose(
     twist: Array | float = 0.0,
     nod: Array | float = 0.0,
 ) -> Pose:
-    """Forward kinematics of a clip.
+    """The joints of an actor in every frame of a clip, from the pelvis outwards.
 
-    `pitch` leans the torso forward (pi/2 lies face down, -pi/2 on the back, pi stands on the hands), `roll` to its
-    right, `twist` turns the shoulders to the left against the hips, `nod` bends the head down. `arms` and `legs` are
-    (left, right). Legs by angle are in the frame of the pelvis, which pitches with the torso.
+    `pitch` leans the torso forward (pi/2: lying face down, -pi/2: lying on the back, pi: a handstand), `roll` leans it
+    to its right, `twist` turns the shoulders to the left relative to the hips, `nod` bends the head down. `arms` and
+    `legs` are (left, right). Legs given by angles are in the frame of the pelvis, which pitches with the torso.
     """
     num_frames = len(pelvis)
     spread = lambda a: np.broadcast_to(np.asarray(a, float), (num_frames,))  # noqa: E731
@@ -250,13 +252,13 @@ def pose(
 
 
 def hull(colour: Colour, *balls: tuple[Track, float], facing: Track | None = None, cull: float = 0.0) -> Solid:
-    """The solid around (track, radius) balls."""
+    """The convex hull of balls given as (track, radius)."""
     points, radii = zip(*balls, strict=True)
     return Solid(np.stack(points, axis=1), radii, colour, facing, cull)
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """A colour made darker (factor < 1) or lighter, kept within 0..255."""
+    """A colour made darker (factor < 1) or lighter (factor > 1), clipped to 0..255."""
     return tuple(int(min(255, max(0, round(c * factor)))) for c in colour)  # type: ignore[return-value]
 
 

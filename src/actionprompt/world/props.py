@@ -1,4 +1,4 @@
-"""Things that people act with, as parts made of solids. Sizes in the unit of the actor frame (an adult's height)."""
+"""The objects that people use, as parts made of solids. Sizes in the unit of the actor frame (an adult's height)."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ STEEL: Colour = (168, 174, 182)
 def box_solids(
     centre: Track, size: tuple[float, float, float], colour: Colour, axes: tuple[Array, Array, Array] | None = None
 ) -> list[Solid]:
-    """The six faces of a box, lit from above; `axes` are its three unit directions, [T, 3] or [3]."""
+    """The six faces of a box, lit from above; `axes` are its three unit vectors, [T, 3] or [3]."""
     axes = axes or (np.eye(3)[0], np.eye(3)[1], np.eye(3)[2])
     half = [np.broadcast_to(axis, centre.shape) * s / 2 for axis, s in zip(axes, size, strict=True)]
     faces = []
@@ -40,7 +40,7 @@ def ball(centre: Track, radius: float, colour: Colour, *, nearer: float = 0.06) 
 
 
 def bag(centre: Track, size: float, colour: Colour) -> Prop:
-    """A suitcase; its handle is at the top of the given centre."""
+    """A suitcase; its handle is above the given centre."""
     handle = [centre + np.array([x * size, 0.62 * size, 0.0]) for x in (-0.2, 0.2)]
     solids = [
         hull(shade(colour, 0.6), (handle[0], 0.012), (handle[1], 0.012)),
@@ -50,7 +50,7 @@ def bag(centre: Track, size: float, colour: Colour) -> Prop:
 
 
 def chair(seat: Track, height: float, colour: Colour) -> Prop:
-    """A chair that looks forward; `seat` is the middle of the seat's upper side, `height` that of the seat."""
+    """A chair that faces forward; `seat` is the centre of the seat's top surface, `height` that of the seat."""
     w = 0.125
     legs = [
         hull(
@@ -68,7 +68,7 @@ def chair(seat: Track, height: float, colour: Colour) -> Prop:
 
 
 def ladder(foot: Track, height: float, lean: float, spacing: float, colour: Colour) -> Prop:
-    """A ladder across the way forward, leaning forward by `lean` per unit of height."""
+    """A ladder that faces the actor (rungs along z) and leans forward by `lean` per unit of height."""
     width = 0.15
     solids = []
     at = lambda y, z: foot + np.array([lean * y, y, z])  # noqa: E731
@@ -82,10 +82,10 @@ def ladder(foot: Track, height: float, lean: float, spacing: float, colour: Colo
 def door(
     hinge: Track, width: float, height: float, angle: Array, towards: float, colour: Colour, beyond: Colour
 ) -> tuple[Prop, Track]:
-    """A door in its frame across the way forward, and the track of its knob.
+    """A door in its frame, perpendicular to the forward axis, and the track of its knob.
 
-    `hinge` is the lower hinged corner, `towards` (+1 or -1) the side along z to which the panel extends, `angle` how
-    far it is open, away from the actor; `beyond` is what is seen through it.
+    `hinge` is the lower corner at the hinges; `towards` (+1 or -1) is the direction along z in which the panel extends;
+    `angle` is how far it is open, in radians, away from the actor; `beyond` is the colour seen through the open door.
     """
     num_frames = len(hinge)
     across = np.array([0.0, 0.0, towards])
@@ -112,7 +112,7 @@ def door(
 
 
 def book(centre: Track, forward: Track, up: Track, left: Track, colour: Colour) -> Prop:
-    """An open book held up; `forward` is from the reader to the book."""
+    """An open book held up; `forward` points from the reader to the book."""
     solids = []
     for side in (1.0, -1.0):
         spine = centre + forward * 0.015
@@ -131,7 +131,7 @@ def phone(hand: Track, up: Track, head: Track) -> Prop:
 
 
 def guitar(body: Track, neck: Track, out: Track, colour: Colour) -> Prop:
-    """`body` is the sound hole, `neck` the far end of the neck, `out` the direction the strings face."""
+    """A guitar: `body` is the sound hole, `neck` the far end of the neck, `out` the direction that the strings face."""
     along = unit(neck - body)
     strings = [hull((235, 228, 205), (body - along * 0.06 + out * 0.02, 0.003), (neck + out * 0.02, 0.003))]
     solids = [
@@ -146,7 +146,7 @@ def guitar(body: Track, neck: Track, out: Track, colour: Colour) -> Prop:
 
 
 def hat(brim: Track, up: Track, forward: Track, left: Track, radius: float, colour: Colour) -> Prop:
-    """A hat with a round brim; `brim` is the middle of its opening."""
+    """A hat with a round brim; `brim` is the centre of its opening."""
     edge = radius * 1.5
     rim = [(brim + (forward * np.cos(a) + left * np.sin(a)) * edge, 0.008) for a in np.arange(8) * np.pi / 4]
     crown = [(brim + up * radius * 0.2 + v * radius * 0.3, radius * 0.66) for v in (forward, -forward, left, -left)]
@@ -159,7 +159,7 @@ def hat(brim: Track, up: Track, forward: Track, left: Track, radius: float, colo
 
 
 def rope(left: Track, right: Track, bulge: Track, colour: Colour) -> Prop:
-    """A skipping rope between two hands; its middle is `bulge` away from the line between them."""
+    """A skipping rope between two hands; its middle is displaced by `bulge` from the line between them."""
     curve = [
         left * (1 - v) + right * v + bulge * np.sin(np.pi * v) ** 0.6 + (left - right) * 0.25 * np.sin(2 * np.pi * v)
         for v in np.linspace(0.0, 1.0, 11)
@@ -169,7 +169,7 @@ def rope(left: Track, right: Track, bulge: Track, colour: Colour) -> Prop:
 
 
 def mat(centre: Track, length: float, width: float, colour: Colour) -> Prop:
-    """A mat on the floor along the way forward."""
+    """A mat on the floor along the forward axis."""
     return Prop(
         "mat", [Part(box_solids(centre + np.array([0, 0.006, 0]), (length, 0.012, width), colour), centre, -2.0)]
     )

@@ -1,6 +1,6 @@
-"""What may be said of a still, and of which pictures a text is true: what the tiny CLIP learns from and is asked.
+"""The texts that the tiny CLIP is trained and measured with: captions and prompts, and the images each is true of.
 
-Only single pictures are spoken of, never their order: the two names of a reversible pair are said of the same pictures,
+Texts describe single images, never their order: both class names of a reversible pair are used for the same images,
 equally often.
 """
 
@@ -30,7 +30,7 @@ OBJECTS = {
 }  # fmt: skip
 
 Attributes = dict[str, str]
-"""Of a still, or those that a text tells; see `stills.Still.attributes`."""
+"""Those of a still, or those that a text states; see `stills.Still.attributes`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Prompt:
     english: str
     chinese: str
     words: dict[str, tuple[str, str]]
-    """Value of the attribute: its word in English and in Chinese."""
+    """Word for each value of the attribute, in English and in Chinese."""
 
     def text(self, value: str, language: int) -> str:
         """The sentence for a value, in English (0) or Chinese (1)."""
@@ -60,7 +60,7 @@ PROMPTS = {
     "hair_colour": Prompt("a photo of a person with {} hair", "一张照片：一个有{}色头发的人", _colours(HAIRS)),
     "object": Prompt("a photo of a person and a {}", "一张照片：一个人和{}", {k: (k, v) for k, v in OBJECTS.items()}),
 }
-"""What is asked about single attributes. The sentences occur in training too."""
+"""The prompt of each attribute that is measured zero-shot. The sentences also occur in training."""
 
 
 def _names_of() -> dict[str, list[tuple[str, str]]]:
@@ -70,14 +70,15 @@ def _names_of() -> dict[str, list[tuple[str, str]]]:
 
 
 NAMES_OF = _names_of()
-"""Activity to the English and Chinese class names that may be said of a picture of it: both of a reversible pair, and
-both rhythms of clapping, since one picture shows neither direction nor rhythm."""
+"""For each activity, the English and Chinese class names that are true of an image of it: both names of a reversible
+pair, and both rhythms of clapping, since a single image shows neither direction nor rhythm."""
 
 
 def say(attributes: Attributes, rng: np.random.Generator) -> tuple[str, str, Attributes]:
-    """An English and a Chinese text that are true of a picture, and which of its attributes they tell.
+    """An English and a Chinese text that are true of an image, and the attributes that they state.
 
-    70 % captions, 20 % a class name in a template, 10 % one attribute in its prompt; fresh words at every call.
+    70 % are captions, 20 % a class name in a template, 10 % one attribute in its prompt; the wording is sampled anew in
+    every call.
     """
     lot = rng.random()
     if lot < 0.7:
@@ -97,7 +98,7 @@ def say(attributes: Attributes, rng: np.random.Generator) -> tuple[str, str, Att
 
 
 def recaption(attributes: Attributes, rng: np.random.Generator) -> tuple[str, str]:
-    """Another caption of the same picture, in both languages."""
+    """A new caption of the same image, in both languages."""
     actor = replace(
         sample_actor(0),
         who=attributes["who"], hair_style=attributes["hair"], hair_name=attributes["hair_colour"].replace("none", ""),
@@ -107,7 +108,7 @@ def recaption(attributes: Attributes, rng: np.random.Generator) -> tuple[str, st
 
 
 def told(text: str, attributes: Attributes) -> Attributes:
-    """The attributes that an English caption mentions."""
+    """The attributes that an English caption states."""
     hair = STYLES[attributes["hair"]][0].format(attributes["hair_colour"])
     phrases = {
         ("shirt",): f" {attributes['shirt']} shirt",
@@ -122,7 +123,7 @@ def told(text: str, attributes: Attributes) -> Attributes:
 
 
 def true_of(facts: Sequence[Attributes], attributes: Sequence[Attributes]) -> Bool[np.ndarray, "K N"]:
-    """Is all that text k tells true of picture n?"""
+    """`[k, n]`: whether everything that text k states is true of image n."""
     true = np.ones((len(facts), len(attributes)), bool)
     for name in attributes[0]:
         said = np.array([t.get(name, "") for t in facts])[:, None]
@@ -131,8 +132,9 @@ def true_of(facts: Sequence[Attributes], attributes: Sequence[Attributes]) -> Bo
 
 
 def ask(attributes: Sequence[Attributes], rng: np.random.Generator) -> Iterator[tuple[list[str], list[int], list[int]]]:
-    """For every attribute of `PROMPTS`, and for the activity by a class name: the English sentences for all values, the
-    pictures that have one of them, and which. Of names that are said of the same pictures one is drawn by lot."""
+    """Classification questions: for every attribute of `PROMPTS`, and last for the activity by its class name, yields
+    the English sentences for all values, the rows of the images that have one of the values, and the index of the value
+    of each. Of class names that are true of the same images, a random one is used."""
     for what, prompt in PROMPTS.items():
         values = list(prompt.words)
         rows = [row for row, a in enumerate(attributes) if a[what] in values]

@@ -1,4 +1,4 @@
-"""What is drawn by lot before a scene is played: who acts, in which light, and from where it is seen."""
+"""What is sampled before a scene is rendered: the actor, the light and the camera."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +8,7 @@ import numpy as np
 from actionprompt.world.figure import Actor, Colour
 
 VERSION = "1"
-"""Of the whole world: part of every path and of the seeds of clips. Any change of the pixels raises it."""
+"""Version of the whole world: part of every path and of the seeds of clips. Raised with any change of the pixels."""
 
 SHIRTS: dict[str, tuple[Colour, str]] = {
     "red": ((208, 56, 52), "红色"),
@@ -50,7 +50,7 @@ HAIRS: dict[str, tuple[Colour, str]] = {
 
 @lru_cache(maxsize=4096)
 def sample_actor(number: int) -> Actor:
-    """Actor `number` of the world; the same on every machine."""
+    """Actor `number` of the world; identical on every machine."""
     rng = np.random.default_rng([number, 11])
     who = ("man", "woman", "boy", "girl")[int(rng.choice(4, p=[0.36, 0.36, 0.14, 0.14]))]
     child, female = who in ("boy", "girl"), who in ("woman", "girl")
@@ -88,28 +88,29 @@ def sample_actor(number: int) -> Actor:
 
 @dataclass(frozen=True)
 class Camera:
-    """From where a clip is seen, and in which light."""
+    """Viewpoint, framing, camera motion and light of a clip."""
 
     yaw: float
-    """Radians; see `motions.Performance.yaw`."""
+    """Radians; see `motion.Performance.yaw`."""
     tilt: float
-    """How far the camera looks down, radians."""
+    """Downward tilt in radians."""
     zoom: float
-    """Wished size of one unit, in design pixels."""
+    """Preferred size of one unit of the actor frame, in design pixels."""
     offset: tuple[float, float]
-    """Wished place of the actor in the slack that the frame leaves, -1..1 each."""
+    """Preferred position (x, y) of the actor within the free room of the frame, -1..1 each."""
     window: float
-    """Where in the wider background the frame lies, 0..1."""
+    """Horizontal position of the frame in the wider background, 0..1."""
     flip: bool
     """Whether the background is mirrored."""
     drift: tuple[float, float, float, float, float]
-    """Amplitudes in design pixels (pan, shake x, shake y), rate in Hz and phase of the camera's own motion."""
+    """The camera's own motion: pan in design pixels per second, amplitudes of the shake in x and y in design pixels,
+    its rate in Hz and its phase in radians."""
     light: tuple[float, float, float]
-    """Factor for red, green, blue."""
+    """Factors for red, green, blue."""
 
 
 def sample_camera(rng: np.random.Generator, yaw: tuple[float, float], *, mirrored: bool) -> Camera:
-    """Draw a camera; a mirrored one has the actor face left."""
+    """Sample a camera with its yaw in a range of degrees; seen by a mirrored one, the actor faces left."""
     angle = np.deg2rad(rng.uniform(*yaw))
     warmth, gain = rng.uniform(-0.06, 0.06), rng.uniform(0.85, 1.05)
     return Camera(
@@ -131,6 +132,6 @@ def sample_camera(rng: np.random.Generator, yaw: tuple[float, float], *, mirrore
 
 
 def pool(fold: int) -> tuple[range, range]:
-    """Numbers of the actors and of the backgrounds (of each place) that belong to a fold; no two folds share one."""
+    """Numbers of the actors, and of the backgrounds of each place, that belong to a fold; folds are disjoint."""
     size = 400 if fold == 0 else 60
     return range(1000 * fold, 1000 * fold + size), range(1000 * fold, 1000 * fold + 32)

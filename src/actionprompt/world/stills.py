@@ -1,4 +1,4 @@
-"""Single pictures with captions, for image-text training; every activity and every phase of it occurs."""
+"""Single images with captions, for image-text training; every activity occurs, at every phase."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from jaxtyping import UInt8
 from actionprompt.world.actions import ACTIVITIES
 from actionprompt.world.backgrounds import PLACES
 from actionprompt.world.captions import caption
-from actionprompt.world.motions import DURATION_S, Take
+from actionprompt.world.motion import DURATION_S, Take
 from actionprompt.world.render import render
 from actionprompt.world.scene import pool, sample_actor, sample_camera
 
 
 @dataclass(frozen=True)
 class Still:
-    """A picture and what is true about it."""
+    """An image and what is true of it."""
 
     image: UInt8[np.ndarray, "H W 3"]
     caption: str
@@ -25,11 +25,14 @@ class Still:
     `shirt`, `bottom`, `bottom_colour`. A caption mentions only some of them."""
 
 
-def still(rng_or_seed: np.random.Generator | int, *, size_px: int = 112, fold: int = 0) -> Still:
-    """Draw a picture with its captions.
+def still(
+    rng_or_seed: np.random.Generator | int, *, size_px: int = 112, fold: int = 0, on_black: bool = False
+) -> Still:
+    """Draw an image with its captions.
 
     An integer seed gives the same still each time. Fold 0 has actors and backgrounds of its own; 1, 2, 3 are the
-    folds of the video data set, and 4 is free for held-out stills.
+    folds of the video data set, and 4 is reserved for held-out stills. `on_black` draws the same person and props
+    without the background, for masks; the captions still mention the place.
     """
     rng = rng_or_seed if isinstance(rng_or_seed, np.random.Generator) else np.random.default_rng([rng_or_seed, 5])
     activity = ACTIVITIES[int(rng.integers(len(ACTIVITIES)))]
@@ -41,7 +44,8 @@ def still(rng_or_seed: np.random.Generator | int, *, size_px: int = 112, fold: i
     take = Take(actor, rng, np.array([rng.uniform(0.0, DURATION_S)]), "left" if mirrored else "right")
     performance = activity.motion(take)
     camera = sample_camera(rng, performance.yaw, mirrored=mirrored)
-    image = render(take, performance, camera, place=place, background=background, size_px=size_px)[0]
+    shown = None if on_black else background
+    image = render(take, performance, camera, place=place, background=shown, size_px=size_px)[0]
     english, chinese = caption(rng, actor=actor, state=performance.state[0], place=place)
     things = [prop.name for prop in performance.props if prop.name != "mat"]
     if performance.state[0] == "hands ahead":  # the ball has left the frame
