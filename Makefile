@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup test test-slow lint types demo clean
+.PHONY: setup test test-slow lint types demo dist clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,5 +30,10 @@ types: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/actionprompt demo
 
+# The sdist holds every file that git does not ignore, so build from a clean checkout; the wheel is built out of it.
+dist: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The queue of the leaderboard: all its records, no other, and an end that says how it went."""
+"""The queue of the leaderboard: exactly the runs of its records, and an exit code that says whether all succeeded."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def queue():
 
 
 def options(command: str) -> frozenset[str]:
-    """A command's words with their values, in any order, in any precision."""
+    """A command's options with their values, without order, output folder and precision."""
     words = command.removeprefix("actionprompt run ").removesuffix(" --skip-existing").split(" --")
     return frozenset(word for word in words if not word.startswith(("out ", "train.mixed-precision ")))
 
@@ -32,7 +32,7 @@ def test_every_line_has_its_records_and_every_record_its_line(queue):
     assert len(made) == len(commands), "the same run under two names"
 
 
-def test_nothing_to_do_is_an_error_and_a_failed_run_is_told(queue, monkeypatch, capsys):
+def test_nothing_to_do_is_an_error_and_a_failed_run_is_reported(queue, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["actionworld.py", "--only", "no_such_method"])
     with pytest.raises(SystemExit, match="2"):
         queue.main()
@@ -46,5 +46,7 @@ def test_nothing_to_do_is_an_error_and_a_failed_run_is_told(queue, monkeypatch, 
     monkeypatch.setattr(subprocess, "run", call)
     monkeypatch.setattr(sys, "argv", ["actionworld.py", "--only", "vifi_clip --also", "--precision", "no"])
     assert queue.main() == 1
-    assert calls == [{"--seeds": seed, "--train.mixed-precision": "no"} for seed in "012"], "a failure stops nothing"
+    assert calls == [{"--seeds": seed, "--train.mixed-precision": "no"} for seed in "012"], (
+        "a failed run does not stop the others"
+    )
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["ok", "FAILED", "ok"]

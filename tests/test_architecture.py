@@ -149,3 +149,10 @@ def test_files_are_few_and_short():
     assert len([path for path in FILES if path.parent == ROOT]) <= 22
     lengths = {module(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {name: n for name, n in lengths.items() if n > 450 and name != "video"} == {}
+
+
+def test_the_tree_in_contributing_names_every_file():
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = text.partition("```text\n")[2].partition("```")[0]
+    named = {word for line in tree.splitlines() for word in line.split() if word.endswith(".py")}
+    assert {path.name for path in FILES} == {name for name in named if not name.startswith("benchmarks")}

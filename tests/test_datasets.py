@@ -266,7 +266,7 @@ def test_a_complete_data_set_loads_in_any_layout(hmdb, tmp_path):
     assert train.clips[0].path == hmdb / "brush_hair/clip #0_u_nm.avi"
     assert train.clips[0].path.is_file()
     assert (train.class_names[0], train.class_names_zh[0]) == ("brush hair", "梳头")
-    for source in read_labels("hmdb51").source:  # frame folders beside the lists, and one split only
+    for source in read_labels("hmdb51").source:  # frame folders next to the lists, and one split only
         for name in (hmdb / f"{source}_test_split1.txt").read_text().splitlines()[70:100]:
             (tmp_path / "rawframes" / source / name.split(".avi")[0]).mkdir(parents=True)
     (tmp_path / "splits").mkdir()
@@ -310,7 +310,7 @@ def test_a_half_extracted_data_set(hmdb, tmp_path):
     touch(tmp_path / "cartwheel.rar")
     message = (
         r"hmdb51/split1/train: 3430 of 3570 listed clips are missing under .* \(layout \{class\}/\{name\}\): "
-        r"cartwheel/clip #0_u_nm\.avi, .* and 3427 more; complete the data set, or allow it with "
+        r"cartwheel/clip #0_u_nm\.avi, .* and 3427 more; complete the data set, or accept this with "
         r"max_missing=3430"
     )
     with pytest.raises(ValueError, match=message):
@@ -361,7 +361,7 @@ def test_a_malformed_official_list(hmdb, tmp_path):
     lines = (tmp_path / "chew_test_split1.txt").read_text().splitlines()
     (tmp_path / "chew_test_split1.txt").write_text("\n".join(lines[1:]))
     with pytest.raises(
-        ValueError, match=r"expected 3570 clips in the train list of split 1, got 3569 from .*cut or chang"
+        ValueError, match=r"expected 3570 clips in the train list of split 1, got 3569 from .*truncated"
     ):
         hmdb51.load(tmp_path)
     (tmp_path / "chew_test_split1.txt").write_text("\n".join([*lines[:1], "a.avi 3", *lines[2:]]))
@@ -411,10 +411,10 @@ def test_folder_of_classes(tmp_path):
     assert clips.source_names == ("run_fast", "wave", "跳")
     assert [clip.label for clip in clips.clips] == [0, 2, 2]
     assert clips.ignored == (
-        "readme.md: a file beside the class folders",
+        "readme.md: a file next to the class folders",
         "run_fast/notes.txt: not a video file",
         "wave: a class without clips",
-        "跳/empty: a folder without pictures",
+        "跳/empty: a folder without images",
     )
 
 
@@ -429,10 +429,10 @@ def test_folder_with_parts_counts_classes_over_all_parts(tmp_path):
     (tmp_path / "classes.txt").write_bytes("\ufeffwalk\r\nrun\r\n\r\n".encode())
     assert folder.load(tmp_path, part="train").class_names == ("walk", "run")
     (tmp_path / "classes.txt").write_text("walk\njump\n")
-    with pytest.raises(ValueError, match=r"classes\.txt does not know the class folder run"):
+    with pytest.raises(ValueError, match=r"classes\.txt does not list the class folder run"):
         folder.load(tmp_path, part="train")
     (tmp_path / "classes.txt").unlink()
-    with pytest.raises(ValueError, match=r"holds the parts train, val; say which one with part"):
+    with pytest.raises(ValueError, match=r"has the parts train, val; choose one with part"):
         folder.load(tmp_path)
     with pytest.raises(ValueError, match=r"a folder has one split, got split 2"):
         folder.load(tmp_path, split=2, part="train")
@@ -444,9 +444,9 @@ def test_folder_errors(tmp_path):
     with pytest.raises(ValueError, match=r"folder: no clips in .*; expected .*/<class>/<clip> or "):
         folder.load(tmp_path)
     touch(tmp_path / "sports/run/1.mp4")
-    with pytest.raises(ValueError, match=r"folder: sports/run/1\.mp4 lies one folder too deep; expected "):
+    with pytest.raises(ValueError, match=r"folder: sports/run/1\.mp4 is nested one folder too deep; expected "):
         folder.load(tmp_path)
-    with pytest.raises(ValueError, match=r"folder: no folder .*/train beside other parts; expected "):
+    with pytest.raises(ValueError, match=r"folder: no part 'train' in .* \(parts are .*\); expected "):
         folder.load(tmp_path, part="train")
 
 
@@ -464,7 +464,7 @@ def test_csv_of_clips(tmp_path):
     with pytest.raises(ValueError, match=r"no row has split 'val'; the column has test, train"):
         csv.load(table, part="val", files=tmp_path / "clips")
     table.write_text("clips/a b.mp4,1\nclips/e.mp4, 0 \nclips\\gone.mp4,walk\n")  # no header, ids and a name
-    with pytest.raises(ValueError, match=r"list\.csv: 1 of 3 clips are not under .*: clips/gone\.mp4"):
+    with pytest.raises(ValueError, match=r"list\.csv: 1 of 3 clips are missing under .*: clips/gone\.mp4"):
         csv.load(table, names=["run", "walk"])
     clips = csv.load(table, names=["run", "walk"], max_missing=1)
     assert [(clip.key, clip.label) for clip in clips.clips] == [("clips/a b.mp4", 1), ("clips/e.mp4", 0)]
@@ -490,7 +490,7 @@ def test_csv_errors_name_the_line(tmp_path, text, names, message):
 
 def test_csv_part_without_a_split_column(tmp_path):
     (tmp_path / "list.csv").write_text("a.mp4,walk\n")
-    with pytest.raises(ValueError, match=r"part 'train' was asked for, but the table has no split column"):
+    with pytest.raises(ValueError, match=r"part 'train' was requested, but the table has no split column"):
         csv.load(tmp_path / "list.csv", part="train")
     with pytest.raises(ValueError, match=r"no list file .*/nowhere\.csv; check the path"):
         csv.load(tmp_path / "nowhere.csv")
@@ -507,7 +507,7 @@ def test_names_files(tmp_path):
     with pytest.raises(ValueError, match=r"expected class ids 0\.\.1, each once"):
         read_names(path)
     path.write_text("walk\nwalk\n")
-    with pytest.raises(ValueError, match=r"expected every class name once, but 'walk' is there more than once"):
+    with pytest.raises(ValueError, match=r"expected every class name once, but 'walk' appears more than once"):
         read_names(path)
 
 
@@ -533,7 +533,7 @@ def test_inspect_real_clips(real_data):
     report = check.inspect("folder", real_data / "frames/raivokoot_demo_dataset")
     assert report.complete
     assert "4 of 4 clips; frame folders, layout <class>/<clip>" in report.lines()[1]
-    assert report.lines()[2].strip() == "left out 1: annotations.txt: a file beside the class folders"
+    assert report.lines()[2].strip() == "left out 1: annotations.txt: a file next to the class folders"
 
 
 def test_inspect_lists_that_are_not_there(tmp_path):
@@ -571,7 +571,7 @@ def test_verify_names_every_clip_that_cannot_be_decoded(clips):
     assert (report.num_clips, report.num_resumed) == (15, 0)
     assert seen == [(i + 1, 15) for i in range(15)]
     assert [line.split(":")[0] for line in report.failures] == ["run/cut.mp4", "run/holes", "run/text.mp4"]
-    assert "picture 3 is missing" in report.failures[1]
+    assert "image 3 is missing" in report.failures[1]
     assert not any("\n" in line for line in report.failures)
     sample = check.verify(folder.load(clips), num_clips=2)
     assert (sample.num_clips, [line.split(":")[0] for line in sample.failures]) == (2, ["run/cut.mp4"])

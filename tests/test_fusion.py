@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from actionprompt import records
 from actionprompt.apps import scores
 from actionprompt.apps.scores import fuse, measure_scores, read
 from actionprompt.clips import Broken
@@ -78,7 +79,7 @@ def test_what_evaluation_writes_is_read_and_what_fusion_gives_can_be_written(tmp
     assert back.scores["a"] == pytest.approx(probabilities["a"], abs=1e-6)
     assert measure_scores(back).top1 == metrics.top1
     fused = fuse({"a": back, "b": back})
-    scores.write(tmp_path / "fused.json", fused)
+    records.write(tmp_path / "fused.json", fused)
     assert read(tmp_path / "fused.json") == fused
 
 
@@ -91,14 +92,14 @@ def without(record: dict, name: str) -> dict:
     [
         ("not json", "cannot be read as a score file"),
         ([1, 2], "expected a score file with class_names, scores, labels, broken, but class_names is missing"),
-        (without(A, "broken"), "broken is missing or no list"),
-        ({**A, "broken": [{"key": "4.avi"}]}, "expected class_names and broken to hold texts only"),
-        ({**A, "scores": []}, "scores is missing or no dict"),
+        (without(A, "broken"), "broken is missing or not a list"),
+        ({**A, "broken": [{"key": "4.avi"}]}, "expected class_names and broken to contain strings only"),
+        ({**A, "scores": []}, "scores is missing or not a dict"),
         ({**A, "labels": {**A["labels"], "1.avi": 3}}, r"expected labels 0\.\.2, got 3 for 1\.avi"),
         ({**A, "labels": {**A["labels"], "1.avi": True}}, r"expected labels 0\.\.2, got True"),
-        ({**A, "labels": without(A["labels"], "2.avi")}, r"with a label and either scores .* not so: 2\.avi"),
-        ({**A, "scores": without(A["scores"], "1.avi")}, r"with a label and either scores .* not so: 1\.avi"),
-        ({**A, "broken": ["4.avi", "1.avi"]}, r"either scores or a place in broken; not so: 1\.avi"),
+        ({**A, "labels": without(A["labels"], "2.avi")}, r"to have a label and either scores .* except: 2\.avi"),
+        ({**A, "scores": without(A["scores"], "1.avi")}, r"to have a label and either scores .* except: 1\.avi"),
+        ({**A, "broken": ["4.avi", "1.avi"]}, r"either scores or an entry in broken, except: 1\.avi"),
         ({**A, "scores": {**A["scores"], "1.avi": [0.5, 0.5]}}, r"expected 3 numbers for 1\.avi, one per class"),
         ({**A, "scores": {**A["scores"], "1.avi": [0.5, 0.5, None]}}, r"expected 3 numbers for 1\.avi"),
         ({**A, "scores": {**A["scores"], "1.avi": [0.5, 0.5, math.nan]}}, r"expected 3 numbers for 1\.avi"),
@@ -107,7 +108,7 @@ def without(record: dict, name: str) -> dict:
             r"got a sum of 2\.1 .* apply a softmax to logits",
         ),
         ({**A, "scores": {**A["scores"], "1.avi": [0.5, 0.5, 0.5]}}, r"to 1 for 1\.avi, got a sum of 1\.5"),
-        ({**A, "scores": {**A["scores"], "1.avi": [1.5, 0.1, -0.6]}}, r"a least value of -0\.6; apply a softmax"),
+        ({**A, "scores": {**A["scores"], "1.avi": [1.5, 0.1, -0.6]}}, r"a minimum of -0\.6; apply a softmax"),
     ],
 )
 def test_a_file_that_is_no_score_file_says_why(put, record, message):
@@ -125,11 +126,11 @@ def test_a_missing_file_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({**B, "class_names": ["wave", "run", "jump"]}, "1.json has the same classes in another order than 0.json"),
-        ({**B, "class_names": ["run", "wave", "hop"]}, r"other classes \(2 are in one .* as \['hop'\]\)"),
+        ({**B, "class_names": ["wave", "run", "jump"]}, "1.json has the same classes in a different order than 0.json"),
+        ({**B, "class_names": ["run", "wave", "hop"]}, r"different classes \(2 are in one .* as \['hop'\]\)"),
         (
             {**B, "labels": {**A["labels"], "5.avi": 1}, "broken": ["3.avi", "5.avi"]},
-            r"not about the same clips: 0 are in 0.json only \[\], 1 in 1.json only \['5.avi'\]",
+            r"have different clips: 0 are in 0.json only \[\], 1 in 1.json only \['5.avi'\]",
         ),
         ({**B, "labels": {**B["labels"], "2.avi": 0}}, "2.avi is 'wave' in 0.json but 'run' in 1.json"),
     ],

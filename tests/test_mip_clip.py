@@ -348,7 +348,7 @@ def test_unseen_classes_use_their_frozen_name_and_seen_ones_their_context(clip):
     s = method.logit_scale.exp() * F.cosine_similarity(v[:, None], method.class_features()[None], dim=-1)
     expected = method.logit_scale.exp() * reconstruction_by_loops(method.reconstruction, v, method.class_features(), s)
     torch.testing.assert_close(method.head(v), expected, rtol=1e-4, atol=1e-4)
-    with pytest.raises(ValueError, match="set_classes back before saving"):
+    with pytest.raises(ValueError, match="call set_classes with those before saving"):
         method.trained_state()
 
 
@@ -371,7 +371,7 @@ def test_a_head_that_only_trains_opens_the_model_but_not_for_training(clip):
     assert list(method.training_only()) == [method.branch]
     method.set_classes(["jump", "run"])
     assert method.head(random(2, 16)).shape == (2, 2)
-    with pytest.raises(ValueError, match="set_classes back before training"):
+    with pytest.raises(ValueError, match="call set_classes with those before training"):
         method.loss(random(2, 16), torch.tensor([0, 1]))
 
 

@@ -412,7 +412,7 @@ def test_soft_labels_are_refused(as_users_call):
 
 
 def test_wrong_options_are_refused():
-    with pytest.raises(ValueError, match=r"they train what predicts.*got .* = \(1.0, 0.0, 0.0\)"):
+    with pytest.raises(ValueError, match=r"they train the similarity used for predictions.*got .* = \(1.0, 0.0, 0.0\)"):
         Config(video_text=0.0, text_video=0.0)
     with pytest.raises(ValueError, match="coefficients of at least 0"):
         Config(contrastive=-1.0)

@@ -1,4 +1,4 @@
-"""The benchmark on real video: folds that share no place, trivial baselines that know what they should and no more."""
+"""The benchmark on real video: folds that share no place, trivial baselines that see what they should and no more."""
 
 import json
 from collections import Counter
@@ -83,7 +83,7 @@ def test_the_classifier_separates_what_is_separable_and_nothing_else(bench):
     assert answers.tolist() == labels[60:].tolist()
     blind = bench.classify(noise[:60], labels[:60], noise[60:], num_classes=3)
     assert (blind == labels[60:]).float().mean() < 0.6
-    constant = torch.zeros(60, 1, dtype=torch.float64)  # a column that says nothing: no division by its spread
+    constant = torch.zeros(60, 1, dtype=torch.float64)  # a constant column: no division by its spread
     assert bench.classify(constant, labels[:60].clamp(max=1), constant[:5], num_classes=2).tolist() == [1] * 5
 
 
@@ -107,7 +107,7 @@ def test_numbers_of_a_clip(bench, tmp_path):
     assert bench.majority_class(at_rest) == []
     rest, blink, part = (bench.frame_difference(c) for c in (at_rest, blinking, corner))
     assert np.exp(blink[0]) == pytest.approx(40, rel=0.05)
-    assert np.exp(part[0]) == pytest.approx(40 / 6, rel=0.2)  # a sixth of the picture
+    assert np.exp(part[0]) == pytest.approx(40 / 6, rel=0.2)  # a sixth of the image
     assert np.exp(part[1]) == pytest.approx(np.sqrt(5), rel=0.2)
     assert blink[1] < part[1]
     assert np.exp(rest[0]) < 0.5
@@ -116,8 +116,8 @@ def test_numbers_of_a_clip(bench, tmp_path):
     assert np.isfinite(bench.frame_difference(single)).all()
 
 
-def test_baselines_stand_beside_the_methods(bench, tmp_path):
-    """A class of wide clips and one of high ones: the shape tells them, the majority does not."""
+def test_baselines_share_a_table_with_the_methods(bench, tmp_path):
+    """A class of wide clips and one of tall ones: the shape separates them, the majority class does not."""
     labels = [0, 1] * 6
     for i, label in enumerate(labels):
         size = {"height_px": 96, "width_px": 48} if label else {"height_px": 48, "width_px": 96 + 2 * i}
@@ -142,12 +142,13 @@ def test_baselines_stand_beside_the_methods(bench, tmp_path):
         bench.records.write(out / f"linear{seed}.json", {**record, "commit": record["commit"] or "test"})
     page = pages.results_page(pages.collect(out))
     table = page.split("## two_shapes, closed-set")[1].split("##")[0]
-    assert [line.split("|")[1:3] for line in table.splitlines() if "1x1" in line] == [
+    assert "All rows: views 1x1." in table
+    assert [line.split("|")[1:3] for line in table.splitlines() if ".json" in line] == [
         [" baseline ", " aspect "], [" baseline ", " crop_shape "], [" baseline ", " majority_class "],
         [" zeroshot ", " linear "],
     ]  # fmt: skip
-    assert "| baseline | crop_shape | none | 0 | 1x1 | 100.0 | 1 |" in table
-    assert table.count("±") == 1  # over the two seeds of what is trained
+    assert "| baseline | crop_shape | none | 0 | 100.0 | 1 |" in table
+    assert table.count("±") == 1  # over the two seeds of the trained entry
 
 
 def test_a_method_without_the_hash_of_its_weights_is_still_refused(bench, tmp_path):
@@ -162,7 +163,7 @@ def test_a_method_without_the_hash_of_its_weights_is_still_refused(bench, tmp_pa
 
 
 def test_letterboxed_clips_show_bars_and_the_whole_frame(bench, real_data):
-    """The wide and the high clip of the real set: black where the bars must be, picture everywhere else."""
+    """The widest and the tallest clip of the real set: black where the bars must be, image everywhere else."""
     from actionprompt.data import VideoDataset
 
     plan = bench.ut_interaction(real_data)

@@ -2,10 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from actionprompt.study import pages
+from actionprompt.study import pages, tables
+
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def record(method, variant="", seed=0, protocol="closed-set", shots=None, pair=50.0, **figures):
@@ -31,7 +34,8 @@ RECORDS = [
 
 
 def rows(page: str, start: str) -> list[list[str]]:
-    return [re.split(r" *\| *", line.strip("| ")) for line in page.splitlines() if line.startswith(f"| {start}")]
+    lines = [line for line in page.splitlines() if line.startswith(f"| {start}")]
+    return [[cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|")] for line in lines]
 
 
 def page(*parts: str) -> str:
@@ -44,27 +48,54 @@ def test_the_leaderboard_has_every_entry_with_mean_and_deviation_of_its_own_prot
     assert "written by hand" in text
     (flow,) = rows(text, "`seeing_in_flowing`")
     assert flow[:5] == ["`seeing_in_flowing`", "1,234,567", "61.0 ± 1.0", "50.0 ± 0.0", "71.0 ± 1.0"]
-    assert flow[5:9] == ["32.0", "34.0", "-", "-"]
+    assert flow[5:9] == ["32.0", "34.0", "", ""]
     (zero,) = rows(text, "`zeroshot`")
     assert zero[2:5] == ["48.0", "47.0", "50.0"]
-    (vita,) = rows(text, "`vita_clip`")
-    assert set(vita[1:]) == {"-"}
+    assert not rows(text, "`vita_clip`"), "an entry without records"
     assert (tmp_path / "leaderboard.png").stat().st_size > 5000
 
 
-def test_an_ablation_shows_the_rows_that_ran_beside_what_the_paper_prints(tmp_path):
+def test_an_entry_is_shown_where_it_has_records_and_a_table_without_records_says_so():
+    parts = ("leaderboard", "kinds", "few-shot", "base-to-novel", "tables actionworld", "ablations mip_clip")
+    text = pages.fill(page(*parts[:4]), RECORDS)
+    shown = [row[0] for row in rows(text.split("generated: kinds")[1].split("<!-- end")[0], "`")]
+    assert shown == ["`zeroshot`", "`zeroshot linear`", "`seeing_in_flowing`"], "others ran few-shot only"
+    assert "| - " not in text
+    other = {**RECORDS[0], "dataset": "actionworld", "size": "full"}
+    text = pages.fill(page(*parts[:4], parts[5]), [other])
+    assert text.count(tables.NO_RECORDS) == 5
+    assert "| " not in text
+
+
+def test_columns_that_are_equal_in_all_rows_are_stated_once():
+    lines = [["method", "frames", "views", "top-1"], ["a", "8", "1x1", "1"], ["b", "8", "", "1"]]
+    assert tables.table(lines, once=("frames", "views")).splitlines() == [
+        "All rows: frames 8.",
+        "",
+        "| method | views | top-1 |",
+        "| --- | --- | --- |",
+        "| a | 1x1 | 1 |",
+        "| b |  | 1 |",
+    ]
+    empty = [[*row[:2], "" if index else row[2], row[3]] for index, row in enumerate(lines)]
+    assert "views" not in tables.table(empty, once=("views",))
+    assert "All rows" not in tables.table(empty, once=("views",))
+    assert "| frames |" in tables.table(lines)
+
+
+def test_an_ablation_shows_the_rows_that_ran_next_to_what_the_paper_prints(tmp_path):
     text = pages.fill(page(*(f"ablations {m}" for m in ("seeing_in_flowing", "dual_semantic_tpr"))), RECORDS, tmp_path)
     assert [row[0] for row in rows(text, "`seeing_in_flowing")] == [
         "`seeing_in_flowing no_motion`", "`seeing_in_flowing`",
     ]  # fmt: skip
     (row,) = rows(text, "`dual_semantic_tpr baseline`")
     assert row == ["`dual_semantic_tpr baseline`", "40.0", "50.0", "1", "60.3", "80.2"]
-    pictures = re.findall(r"\]\(plots/([^)]+)\)", text)
-    assert {path.name for path in tmp_path.iterdir()} == set(pictures)
-    assert len(pictures) == 2
+    drawn = re.findall(r"\]\(plots/([^)]+)\)", text)
+    assert {path.name for path in tmp_path.iterdir()} == set(drawn)
+    assert len(drawn) == 2
 
 
-def test_a_row_with_nothing_to_train_stands_beside_the_trained_ones_and_no_transferred_one_does():
+def test_an_ablation_shows_rows_that_train_nothing_and_no_transferred_ones():
     records = [
         record("dual_semantic_tpr", "baseline", protocol="zero-shot", accuracy=42.0) | {"trained_parameters": 0},
         record("dual_semantic_tpr", "prompts", accuracy=50.0),
@@ -84,10 +115,10 @@ def test_base_to_novel_has_columns_of_its_own(tmp_path):
     assert "| row | base | novel | harmonic mean | seeds |" in text
     assert rows(text, "`mip_clip zero_shot`") == [["`mip_clip zero_shot`", "70.0", "40.0", "50.9", "1"]]
     text = pages.fill(page("base-to-novel"), RECORDS, tmp_path)
-    assert rows(text, "`mip_clip") == [["`mip_clip zero_shot`", "70.0", "40.0", "50.9", "-", "-"]]
+    assert rows(text, "`mip_clip") == [["`mip_clip zero_shot`", "70.0", "40.0", "50.9", "", ""]]
 
 
-def test_pictures_are_drawn_only_where_a_folder_is_given_and_the_text_is_the_same(tmp_path):
+def test_plots_are_drawn_only_where_a_folder_is_given_and_the_text_is_the_same(tmp_path):
     parts = page("leaderboard", "kinds", "few-shot", "ablations seeing_in_flowing", "ablations vifi_clip")
     assert pages.fill(parts, RECORDS) == pages.fill(parts, RECORDS, tmp_path)
     assert pages.fill(pages.fill(parts, RECORDS), RECORDS) == pages.fill(parts, RECORDS)
@@ -95,35 +126,47 @@ def test_pictures_are_drawn_only_where_a_folder_is_given_and_the_text_is_the_sam
 
 
 def test_a_part_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="there is no generated part 'leaderbord'; known are methods, leaderboard"):
+    with pytest.raises(
+        ValueError, match="no generated part 'leaderbord'; the nearest names are 'leaderboard', "
+    ) as error:
         pages.fill(page("leaderbord"), RECORDS)
+    assert len(str(error.value)) < 120
+    with pytest.raises(ValueError, match="'ablations zeroshot'"):
+        pages.fill(page("ablations zero_shot"), RECORDS)
 
 
 def test_a_part_of_a_benchmark_is_a_table_without_single_measurements(tmp_path):
     found = {
         "commit": "1234", "seed": 0, "what": "a test", "ratio": 1.2345678, "limit": None,
         "readers": {"ours": {"seconds": 0.5, "all": [0.4], "failed": 0}, "other": {"seconds": 1234.5, "failed": 3}},
-        "cases": [{"names": ["up", "down"], "real": True, "top1": {"full": 0.25}}],
+        "cases": [{"names": ["up", "down"], "real": True, "top1": {"full": 0.25}}, {"real": False}],
+        "peaks": {"step_mb": {"8": 156, "256": 204}, "text_mb": 1605}, "times": [1.0, 2.0],
     }  # fmt: skip
     (tmp_path / "some.json").write_text(json.dumps(found))
     (tmp_path / "run.json").write_text(json.dumps({"commit": "1234", "figures": {}}))
     benchmarks = pages.collect_benchmarks(tmp_path)
     assert list(benchmarks) == ["some"]
-    text = pages.fill(page("measured some readers", "measured some cases", "measured some"), [], None, benchmarks)
+    parts = (f"measured some{part}" for part in (" readers", " cases", " peaks", ""))
+    text = pages.fill(page(*parts), [], None, benchmarks)
     assert rows(text, "readers |") == [["readers", "seconds", "failed"]]
     assert rows(text, "ours") + rows(text, "other") == [["ours", "0.5", "0"], ["other", "1,234", "3"]]
     assert rows(text, "names") + rows(text, "up") == [["names", "real", "top1, full"], ["up, down", "yes", "0.25"]]
-    assert rows(text, "ratio") + rows(text, "limit") + rows(text, "readers, other, failed") == [
+    assert "|  | no |  |" in text
+    assert rows(text, "peaks |") + rows(text, "step_mb") + rows(text, "text_mb") == [
+        ["peaks", "value"], ["step_mb, 8", "156"], ["step_mb, 256", "204"], ["text_mb", "1,605"],
+    ]  # fmt: skip
+    assert rows(text, "ratio") + rows(text, "readers, other, failed") == [
         ["ratio", "1.235"],
-        ["limit", "-"],
         ["readers, other, failed", "3"],
     ]
     assert not rows(text, "commit")
-    with pytest.raises(ValueError, match="'measured some nothing'"):
-        pages.fill(page("measured some nothing"), [], None, benchmarks)
+    assert not rows(text, "limit"), "a field without value"
+    for part in ("nothing", "times"):
+        with pytest.raises(ValueError, match=f"'measured some {part}'"):
+            pages.fill(page(f"measured some {part}"), [], None, benchmarks)
 
 
-def test_what_order_is_worth_stands_beside_what_it_costs(tmp_path):
+def test_accuracy_within_pairs_is_shown_next_to_cost(tmp_path):
     def row(model, inference, **more):
         return {"model": model, "compiled": False, "inference": {"ratio": inference}, "memory_mb": {}, **more}
 
@@ -140,7 +183,19 @@ def test_what_order_is_worth_stands_beside_what_it_costs(tmp_path):
     }
     text = pages.fill(page("trade bench_b16"), RECORDS, tmp_path, benches)
     assert rows(text, "`") == [
-        ["`zeroshot linear`", "54.0", "50.0", "1.01", "", "<0.001"],
+        ["`zeroshot linear`", "54.0", "50.0", "1.01", "", "<0.001", ""],
         ["`seeing_in_flowing`", "61.0 ± 1.0", "71.0 ± 1.0", "1.08", "2.50", "", "900"],
     ]
     assert (tmp_path / "trade-bench_b16.png").stat().st_size > 5000
+
+
+def test_links_of_the_pages_resolve():
+    found = [(path, link) for path in RESULTS.glob("*.md") for link in links(path)]
+    assert len(found) > 300, "every record is linked"
+    assert not [(path.name, link) for path, link in found if not (path.parent / link).is_file()]
+
+
+def links(path: Path) -> list[str]:
+    """Files that a page links, without anchors."""
+    targets = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
+    return [target for target in targets if "://" not in target]

@@ -381,10 +381,10 @@ def test_the_cache_is_shared_with_other_methods_on_the_same_tower(clip, tmp_path
 def test_wrong_frames_and_options_are_refused(clip):
     method = build(clip, Config())
     for t in (3, 9):
-        with pytest.raises(ValueError, match=rf"expected 4 to 8 frames a view .*, got {t}; sample so many, or train"):
+        with pytest.raises(ValueError, match=rf"expected 4 to 8 frames per view .*, got {t}; sample as many, or train"):
             method.head(frames(t=t))
     assert build(clip, replace(Config(), long_term="first")).head(frames(t=2)).shape == (3, 5)
-    with pytest.raises(ValueError, match="prompts='motion' need a motion stream: keep one, or set prompts='static'"):
+    with pytest.raises(ValueError, match="prompts='motion' needs a motion stream: keep one, or set prompts='static'"):
         Config(short=False, long_term="none")
     with pytest.raises(ValueError, match="expected num_frames of at least 4, got 3"):
         Config(num_frames=3)

@@ -53,7 +53,7 @@ def test_from_clips_to_predictions(films, tmp_path):
     assert taught.num_clips == {"red": 3, "green": 3, "blue": 3}
     assert taught.warnings == ()
     assert encoded[-1] == (9, 9)
-    assert steps == [(i + 1, 4 * 15) for i in range(4 * 15)], "three rounds of holding out, and the model itself"
+    assert steps == [(i + 1, 4 * 15) for i in range(4 * 15)], "three folds, and the model itself"
     none = taught.none_of_these
     assert none.num_clips == 9
     assert taught.held_out_top1 == manifest_of(tmp_path)["held_out_top1"] == 100
@@ -73,7 +73,7 @@ def test_from_clips_to_predictions(films, tmp_path):
     predictor.set_classes(["red", "blue", "yellow"])
     assert predictor.none_below is None, "the threshold was chosen for other names"
     assert prediction.load(tmp_path / "mine", class_names=["red", "blue"]).none_below is None
-    with pytest.raises(ValueError, match="mine holds a model already; choose another folder, or remove it"):
+    with pytest.raises(ValueError, match="mine already contains a model; choose another folder, or delete it"):
         run(few, tmp_path / "mine")
 
 
@@ -83,7 +83,7 @@ def test_too_few_clips_are_said(films, tmp_path):
     assert taught.warnings == (
         "red: 1 clip is too few; give 3 or more, better 5",
         "green: 2 clips are too few; give 3 or more, better 5",
-        "no threshold for none of these: choosing it takes three classes of 3 clips or more",
+        'no rejection threshold ("none of these"): it needs three classes with 3 clips or more each',
     )
     assert taught.none_of_these is None
     assert prediction.load(tmp_path / "few").none_below is None
@@ -96,9 +96,9 @@ def test_every_clip_is_held_out_once_and_its_class_keeps_others(films, counts):
     clips = teach.as_list(films)
     made = [replace(clips.clips[0], key=f"{k}/{i}", label=k) for k, n in enumerate(counts) for i in range(n)]
     clips = ClipList("x", tuple(made), COLOURS)
-    rounds = teach.rounds_of(clips, min(teach.MAX_ROUNDS, max(counts)))
+    folds = teach.folds_of(clips, min(teach.MAX_FOLDS, max(counts)))
     for label, number in enumerate(counts):
-        dealt = Counter(r for clip, r in zip(clips.clips, rounds, strict=True) if clip.label == label)
+        dealt = Counter(fold for clip, fold in zip(clips.clips, folds, strict=True) if clip.label == label)
         assert sum(dealt.values()) == number
         assert max(dealt.values()) <= -(-number // 5), "up to five clips: leave one out"
         assert number - max(dealt.values()) >= 2
@@ -198,7 +198,7 @@ def test_a_threshold_that_would_mislead_is_not_given(films, tmp_path, monkeypatc
     taught = run({name: paths[:3] for name, paths in films.items()}, tmp_path / "mine")
     assert taught.none_of_these is None
     assert taught.held_out_top1 == pytest.approx(100 * right / 9)
-    assert taught.warnings == (f"no threshold for none of these: {why}",)
+    assert taught.warnings == (f'no rejection threshold ("none of these"): {why}',)
     assert manifest_of(tmp_path)["warnings"] == list(taught.warnings)
     assert prediction.load(tmp_path / "mine").none_below is None
 

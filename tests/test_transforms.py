@@ -213,7 +213,7 @@ def test_a_still_background_stays_still_behind_motion():
     video[:, 1, :, 28:36, 28:36] = 255
     out = run(video, replace(PLAIN, colour_jitter=1, rand_augment=(4, 9)), side_px=64)
     changed = (out[:, 0] != out[:, 1]).any(1).float().mean((1, 2))
-    assert changed.max() < 0.1, "more changed than the moving patch (1.6 % of the picture) and its surroundings"
+    assert changed.max() < 0.1, "more changed than the moving patch (1.6 % of the frame) and its surroundings"
 
 
 def test_reproducible_from_the_generators_alone(as_users_call):  # beartype itself draws from `random`
@@ -470,11 +470,11 @@ VIDEO = torch.zeros(2, 4, 3, 8, 8, dtype=torch.uint8)
     [
         (
             FRAMES[0],
-            "expected frames uint8 [F, H, W, 3], none empty, got uint8 [8, 8, 3]; a single frame is frames[None]",
+            "expected frames uint8 [F, H, W, 3], none empty, got uint8 [8, 8, 3]; pass a single frame as frames[None]",
         ),
-        (FRAMES.transpose(0, 3, 1, 2), "got uint8 [2, 3, 8, 8]; the channels look second"),
+        (FRAMES.transpose(0, 3, 1, 2), "got uint8 [2, 3, 8, 8]; the channels seem to be axis 1"),
         (np.zeros((2, 8, 8, 4), np.uint8), "got uint8 [2, 8, 8, 4]; drop the alpha channel"),
-        (FRAMES.astype(np.float32), "got float32 [2, 8, 8, 3]; pictures are 0..255 here"),
+        (FRAMES.astype(np.float32), "got float32 [2, 8, 8, 3]; pass pixels 0..255"),
         (FRAMES[:0], "none empty, got uint8 [0, 8, 8, 3]"),
         (FRAMES[:, :0], "none empty, got uint8 [2, 0, 8, 3]"),
         (FRAMES[..., 0], "got uint8 [2, 8, 8]"),
@@ -492,12 +492,13 @@ def test_wrong_frames_are_named(as_users_call, frames, message):
     [
         (
             VIDEO[0],
-            "expected video uint8 [N, T, 3, S, S], none empty, got uint8 [4, 3, 8, 8]; a single clip is video[None]",
+            "expected video uint8 [N, T, 3, S, S], none empty, got uint8 [4, 3, 8, 8]; "
+            "pass a single clip as video[None]",
         ),
         (VIDEO.transpose(1, 2), "got uint8 [2, 3, 4, 8, 8]; axes 1 and 2 look swapped"),
-        (VIDEO.permute(0, 1, 3, 4, 2), "got uint8 [2, 4, 8, 8, 3]; the channels look last"),
-        (VIDEO[None], "got uint8 [1, 2, 4, 3, 8, 8]; join clips and views with video.flatten(0, 1)"),
-        (VIDEO.float(), "got float32 [2, 4, 3, 8, 8]; pass the pixels 0..255"),
+        (VIDEO.permute(0, 1, 3, 4, 2), "got uint8 [2, 4, 8, 8, 3]; the channels seem to be last"),
+        (VIDEO[None], "got uint8 [1, 2, 4, 3, 8, 8]; merge clips and views with video.flatten(0, 1)"),
+        (VIDEO.float(), "got float32 [2, 4, 3, 8, 8]; pass pixels 0..255"),
         (VIDEO[..., :6], "got uint8 [2, 4, 3, 8, 6]"),
         (VIDEO[:, :0], "none empty, got uint8 [2, 0, 3, 8, 8]"),
     ],
@@ -521,17 +522,17 @@ def test_wrong_arguments_are_named(as_users_call):
         eval_views(FRAMES, side_px=8, num_crops=5)
     with pytest.raises(ValueError, match="a letterboxed video has one view, got num_crops=3; use num_crops=1 or"):
         eval_views(FRAMES, side_px=8, num_crops=3, fit="letterbox")
-    with pytest.raises(ValueError, match=r"one number per colour, 3 in all, got \(0.5,\)"):
+    with pytest.raises(ValueError, match=r"one number per colour channel, 3 in all, got \(0.5,\)"):
         normalise(VIDEO, mean=(0.5,), std=STD)
     with pytest.raises(ValueError, match="side_px must be at least 1, got -1"):
         run(VIDEO, PLAIN, side_px=-1)
     with pytest.raises(ValueError, match=r"one aspect per clip, shape \[2\], got \[3\] for video \[2, 4, 3, 8, 8\]"):
         augment(VIDEO, torch.ones(3), PLAIN, side_px=8, rngs=rngs(2), **UNIT)
     for bad in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="aspect is width / height of the source, a positive number"):
+        with pytest.raises(ValueError, match=r"expected aspect \(width / height of the source\) to be positive"):
             augment(VIDEO, torch.tensor([1.0, bad]), PLAIN, side_px=8, rngs=rngs(2), **UNIT)
     video = VIDEO.float()
-    with pytest.raises(ValueError, match=r"alpha must be positive, got 0\.0; leave the call out"):
+    with pytest.raises(ValueError, match=r"alpha must be positive, got 0\.0; omit the call"):
         mixup(video, torch.eye(2), alpha=0.0, rng=np.random.default_rng(0))
     for targets in (torch.eye(3), torch.tensor([0, 1]), torch.eye(2).long()):
         with pytest.raises(ValueError, match=r"one float row of class weights per clip, \[2, K\], got"):

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from actionprompt import sampling, video
+from actionprompt import clips, sampling, video
 from videos import add_other, number_of, numbered_frame, numbers_of, pack, rewrite, strip_reordering, write_numbered
 
 NUM_FRAMES = 50
@@ -454,7 +454,7 @@ def test_rotation_and_mirroring_are_applied(tmp_path, clockwise, mirrored, short
 
 def test_a_slanted_rotation_is_refused(tmp_path):
     path = write_numbered(tmp_path / "slanted.mp4", 2, options=X264, rotation=-30)
-    assert error_of(path) == "asks to be turned by 30 degrees; only quarter turns are supported"
+    assert error_of(path) == "is rotated by 30 degrees; only multiples of 90 are supported"
 
 
 def picture(height_px: int = 240, width_px: int = 320) -> np.ndarray:
@@ -527,17 +527,17 @@ def test_a_cut_file_is_an_error_not_a_shorter_video(clip, tmp_path, name, kept):
     if name == "mpeg4" and kept == 0.99:
         assert video.count_frames(path) == NUM_FRAMES  # only AVI's index is gone; the frames are there
     else:
-        assert re.search("cut off|not readable as video", error_of(path))
+        assert re.search("truncated|not readable as video", error_of(path))
 
 
 def test_a_file_cut_behind_its_index_says_so(tmp_path):
     path = write_numbered(tmp_path / "a.mp4", 20, options=X264, container_options={"movflags": "+faststart"}, **SIZE)
     path.write_bytes(path.read_bytes()[:-2000])
-    assert error_of(path) == "cut off or damaged: a packet is incomplete"
+    assert error_of(path) == "truncated or corrupt: a packet is incomplete"
     path = write_numbered(tmp_path / "a.mkv", 20, options=X264, **SIZE)
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[:-100])
-    assert error_of(path) == f"cut off: {size - 100} of its {size} bytes are there"
+    assert error_of(path) == f"truncated: has {size - 100} of its {size} bytes"
 
 
 @pytest.mark.parametrize("name", ["h264", "h264_ts", "mpeg4", "mpeg2", "hevc"])
@@ -549,7 +549,7 @@ def test_damage_is_an_error_not_a_smeared_frame(clip, tmp_path, name):
     path = tmp_path / f"damaged{clip(name).suffix}"
     path.write_bytes(data)
     assert re.search(
-        r"frame \d+ of \d+ is damaged|not readable|cut off or damaged|cannot be", error_of(path, range(40))
+        r"frame \d+ of \d+ is corrupt|not readable|truncated or corrupt|cannot be", error_of(path, range(40))
     )
 
 
@@ -577,7 +577,7 @@ def test_a_file_with_sound_only(tmp_path, cover):
         streams = [add_other(container, kind) for kind in ("audio", "cover")[: 1 + cover]]
         for stream, frame in streams:
             container.mux(stream.encode(frame) + stream.encode(None))
-    assert error_of(path) == f"holds no video stream, only audio{', picture' * cover}"
+    assert error_of(path) == f"contains no video stream, only audio{', image' * cover}"
 
 
 def test_frames_that_change_their_size(tmp_path):
@@ -619,10 +619,10 @@ def test_the_error_travels_between_processes():
     assert (error.path, error.reason) == (Path("a/b.mp4"), "the file is empty")
 
 
-# --- picture folders -----------------------------------------------------------------------------------------------
+# --- image folders -------------------------------------------------------------------------------------------------
 
 
-def write_pictures(folder: Path, names: list[str], height_px: int = 64, width_px: int = 96) -> Path:
+def write_images(folder: Path, names: list[str], height_px: int = 64, width_px: int = 96) -> Path:
     folder.mkdir()
     for number, name in enumerate(names):
         Image.fromarray(numbered_frame(number, height_px, width_px)).save(folder / name, quality=95)
@@ -630,8 +630,8 @@ def write_pictures(folder: Path, names: list[str], height_px: int = 64, width_px
 
 
 @pytest.mark.parametrize("pattern", ["{}.jpg", "img_{:05d}.jpg", "frame{}.png", "clip7_{}.jpeg"])
-def test_picture_folders_are_in_the_order_of_their_numbers(tmp_path, pattern):
-    folder = write_pictures(tmp_path / "clip", [pattern.format(number) for number in range(8, 23)])
+def test_image_folders_are_in_the_order_of_their_numbers(tmp_path, pattern):
+    folder = write_images(tmp_path / "clip", [pattern.format(number) for number in range(8, 23)])
     (folder / "Thumbs.db").touch()
     (folder / ".hidden.jpg").touch()
     assert video.probe(folder) == video.VideoInfo(15, None, 64, 96, None)
@@ -641,7 +641,7 @@ def test_picture_folders_are_in_the_order_of_their_numbers(tmp_path, pattern):
     assert numbers_of(small) == [5]
 
 
-def test_pictures_turned_by_their_camera(tmp_path):
+def test_images_rotated_by_their_camera(tmp_path):
     folder = tmp_path / "clip"
     folder.mkdir()
     exif = Image.Exif()
@@ -651,34 +651,34 @@ def test_pictures_turned_by_their_camera(tmp_path):
     assert numbers_of(video.read_frames(folder, [0])) == [0]
 
 
-def test_picture_folders_with_faults(tmp_path):
-    folder = write_pictures(tmp_path / "hole", [f"img_{number:03d}.jpg" for number in (1, 2, 4, 5)])
-    assert error_of(folder) == "picture 3 is missing (4 pictures, numbered 1 to 5)"
-    folder = write_pictures(tmp_path / "twice", ["1.jpg", "01.jpg"])
-    assert error_of(folder) == "pictures 01.jpg and 1.jpg have the same number"
-    folder = write_pictures(tmp_path / "nameless", ["a.jpg"])
-    assert error_of(folder) == "picture a.jpg has no number in its name, so its place is unknown"
-    folder = write_pictures(tmp_path / "sizes", ["1.jpg", "2.jpg"])
+def test_image_folders_with_faults(tmp_path):
+    folder = write_images(tmp_path / "hole", [f"img_{number:03d}.jpg" for number in (1, 2, 4, 5)])
+    assert error_of(folder) == "image 3 is missing (4 images, numbered 1 to 5)"
+    folder = write_images(tmp_path / "twice", ["1.jpg", "01.jpg"])
+    assert error_of(folder) == "images 01.jpg and 1.jpg have the same number"
+    folder = write_images(tmp_path / "nameless", ["a.jpg"])
+    assert error_of(folder) == "image a.jpg has no number in its name, so its position is unknown"
+    folder = write_images(tmp_path / "sizes", ["1.jpg", "2.jpg"])
     Image.fromarray(numbered_frame(1, 128, 192)).save(folder / "2.jpg")
-    assert error_of(folder, [0, 1]) == "picture 2.jpg is 128x192 px, others are 64x96"
-    folder = write_pictures(tmp_path / "broken", ["1.jpg", "2.jpg"])
+    assert error_of(folder, [0, 1]) == "image 2.jpg is 128x192 px, others are 64x96"
+    folder = write_images(tmp_path / "broken", ["1.jpg", "2.jpg"])
     (folder / "2.jpg").write_bytes((folder / "2.jpg").read_bytes()[:700])
-    assert error_of(folder, [1]).startswith("picture 2.jpg cannot be read (")
+    assert error_of(folder, [1]).startswith("image 2.jpg cannot be read (")
     (tmp_path / "bare").mkdir()
-    assert error_of(tmp_path / "bare") == "a folder without pictures (looked for .bmp, .jpeg, .jpg, .png, .webp)"
-    folder = write_pictures(tmp_path / "timeless", ["1.jpg"])
-    with pytest.raises(video.VideoDecodeError, match="a folder of pictures carries no times; count in frames"):
+    assert error_of(tmp_path / "bare") == "a folder without images (looked for .bmp, .jpeg, .jpg, .png, .webp)"
+    folder = write_images(tmp_path / "timeless", ["1.jpg"])
+    with pytest.raises(video.VideoDecodeError, match="an image folder has no timestamps; use frame indices"):
         video.frame_times(folder, [0])
 
 
 def test_is_video_tells_clips_from_the_folders_that_hold_them(tmp_path):
-    write_pictures(tmp_path / "frames", ["1.jpg"])
+    write_images(tmp_path / "frames", ["1.jpg"])
     (tmp_path / "a.MP4").touch()
     (tmp_path / "notes.txt").touch()
     (tmp_path / "bare").mkdir()
     assert [entry.name for entry in sorted(tmp_path.iterdir()) if clips.is_video(entry)] == ["a.MP4", "frames"]
     Image.fromarray(numbered_frame(0)).save(tmp_path / "preview.jpg")
-    assert not clips.is_video(tmp_path)  # pictures beside subfolders: a collection, not a clip
+    assert not clips.is_video(tmp_path)  # images next to subfolders: a collection, not a clip
     assert not clips.is_video(tmp_path / "absent.mp4")
 
 
@@ -788,10 +788,10 @@ def test_real_clips_cut_short_give_one_line_each(real_data, tmp_path):
     faults = check_real_clips(Path("/"), broken)
     assert len(faults) == len(broken) == 4
     for fault, row in zip(faults, broken):
-        assert re.fullmatch(f"{row['file']}: (cut off.*|not readable as video .*)", fault)
+        assert re.fullmatch(f"{row['file']}: (truncated.*|not readable as video .*)", fault)
 
 
-def test_real_picture_folders(real_data):
+def test_real_image_folders(real_data):
     root = real_data / "frames" / "raivokoot_demo_dataset"
     lines = (root / "annotations.txt").read_text().split("\n")
     for name, first, last, _ in (line.split() for line in lines if line):

@@ -138,7 +138,7 @@ def test_names_without_learned_context_have_the_frozen_feature_of_the_template(c
     mixed = method.class_features()
     torch.testing.assert_close(mixed[0], clip.text(["jump."]).sentence[0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(mixed[1], learned[2], rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match="set_classes back before saving"):
+    with pytest.raises(ValueError, match="call set_classes with those before saving"):
         method.trained_state()
     shared = build(clip, Config(class_context=False))
     before = shared.class_features()

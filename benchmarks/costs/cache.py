@@ -1,5 +1,5 @@
-"""What the frame-feature cache is worth: the first epoch of a method with frozen features, which decodes and encodes,
-against its second, which reads features from memory. In one run, with an empty cache.
+"""What the cache of frame features saves: the first epoch of a method with frozen features, which decodes and encodes
+the clips, compared with its second, which reads features from memory. One run that starts with an empty cache.
 
     python benchmarks/costs/cache.py [--backbone random:ViT-B/32] [--clips 24]
 """
@@ -35,7 +35,7 @@ def main() -> None:
     )
     ends: list[float] = []
 
-    def heard(now: Step) -> None:
+    def on_step(now: Step) -> None:
         if now.step % (now.num_steps // 3) == 0:
             ends.append(time.perf_counter())
 
@@ -45,12 +45,12 @@ def main() -> None:
         began = time.perf_counter()
         train(
             method, clips, Path(folder) / "run", config=config, data_config=DataConfig(num_frames=8), device="cpu",
-            on_step=heard,
+            on_step=on_step,
         )  # fmt: skip
     first, second = ends[0] - began, ends[1] - ends[0]
     record = {
         **records.provenance(seed=0, started=started),
-        "what": "first epoch (decoding, encoding, training) over second epoch (training from the cache)",
+        "what": "first epoch (decoding, encoding, training) relative to the second (training from the cache)",
         "backbone": args.backbone,
         "clips": len(clips.clips),
         "frames": 8,

@@ -2,15 +2,17 @@
 
     ACTIONPROMPT_REAL_DATA=DIR python benchmarks/costs/decode.py --out results/costs/decode.json
 
-Every reader does the same job from a cold start: open the file, find its frame count, take the centres of 16 segments
-of it, return them as one uint8 RGB array [16, H, W, 3] whose short side is 224 px (smaller videos keep their size).
-The peers are told H and W beforehand, ours finds them. One clip at a time, readers in turn, repeats interleaved, so
-that a busy machine slows all of them; only ratios within a clip are reported. The peers are no dependency of the
-project: `pip install decord opencv-python-headless torchcodec`; those that do not import are named and left out.
+Every reader does the same job, with nothing kept from an earlier call: open the file, get its frame count, sample the
+centres of 16 segments, return these frames as one uint8 RGB array [16, H, W, 3] whose short side is 224 px (smaller
+videos keep their size). Ours is the path of `data.VideoDataset`: `video.count_frames`, `sampling.segment`,
+`video.read_frames`. The peers are told H and W beforehand, ours finds them. One clip at a time, the readers alternate
+within each repetition, so that load on a shared machine slows all of them; only ratios within a clip are reported. The
+project does not depend on decord and torchcodec: `pip install decord torchcodec`; torchcodec also needs FFmpeg's shared
+libraries. Peers that cannot be imported are named and left out.
 
-Reported: wall time, processor time (what counts with one loader worker per core), and on how many clips a reader gave
-other frames than the 16 centres, judged against plain linear decoding (`wrong_frames`): a reader that believes a wrong
-frame count samples, and returns, the wrong frames.
+Reported: wall time, processor time (what counts with one loader worker per core), and the number of clips where a
+reader returned other frames than the 16 centres, compared with plain linear decoding (`wrong_frames`): a reader that
+trusts a wrong frame count samples, and returns, wrong frames.
 """
 
 import argparse
@@ -92,7 +94,7 @@ def available() -> tuple[dict[str, Callable], dict[str, str]]:
             __import__({"opencv": "cv2", "torchcodec": "torchcodec.decoders"}.get(name, name))
             version(distribution)
             readers[name] = reader
-        except Exception as error:  # an import may fail in any way; the table says so
+        except Exception as error:  # an import may fail in any way; the record names the reason
             absent[name] = str(error).strip().splitlines()[0]
     return readers, absent
 
@@ -103,7 +105,7 @@ def small_size(info: video.VideoInfo) -> tuple[int, int]:
 
 
 def signatures(frames: np.ndarray) -> np.ndarray:
-    """Each frame as 16 x 16 mean colours: what survives any resizing and colour conversion."""
+    """Each frame as 16 x 16 mean colours, which hardly change with resizing and colour conversion."""
     num_frames, height, width, _ = frames.shape
     rows, columns = np.arange(16) * height // 16, np.arange(16) * width // 16
     sums = np.add.reduceat(np.add.reduceat(frames.astype(np.float32), rows, 1), columns, 2)
@@ -112,14 +114,14 @@ def signatures(frames: np.ndarray) -> np.ndarray:
 
 
 def wrong_frames(got: np.ndarray, truth: np.ndarray, indices: np.ndarray) -> int:
-    """How many frames look clearly more like another frame of the video than like the one asked for."""
+    """How many frames are clearly more similar to another frame of the video than to the requested one."""
     distance = np.stack([np.abs(truth - one).mean(1) for one in signatures(got)])
-    asked = distance[np.arange(len(indices)), indices]
-    return int((distance.min(1) < 0.5 * asked).sum() if len(truth) > 1 else 0)
+    requested = distance[np.arange(len(indices)), indices]
+    return int((distance.min(1) < 0.5 * requested).sum() if len(truth) > 1 else 0)
 
 
 def linear(path: str, size_px: tuple[int, int]) -> np.ndarray:
-    """Signatures of all frames, by plain linear decoding, rotated by FFmpeg's own tag."""
+    """Signatures of all frames by plain linear decoding, rotated as FFmpeg's own tag says."""
     with av.open(path, metadata_errors="replace") as container:
         parts = []
         for frame in container.decode(video=0):
@@ -130,14 +132,14 @@ def linear(path: str, size_px: tuple[int, int]) -> np.ndarray:
 
 
 def clips_of(data: Path) -> dict[Path, str]:
-    """File -> its SHA-256, as the manifest lists them."""
+    """SHA-256 by file, from the manifest."""
     with open(data / "MANIFEST.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {data / row["file"]: row["sha256"] for row in rows if row["file"].startswith("videos/")}
 
 
 def time_clip(clip: Path, readers: dict[str, Callable], repeats: int) -> dict[str, Any]:
-    """Every reader's median times and wrong frames for one clip; a string in place of the number where it failed."""
+    """Every reader's median times and number of wrong frames for one clip; where it failed, the error instead."""
     info = video.probe(clip)
     size_px = small_size(info)
     truth = linear(str(clip), size_px)
@@ -147,8 +149,8 @@ def time_clip(clip: Path, readers: dict[str, Callable], repeats: int) -> dict[st
     wrong: dict[str, int | str] = {}
     names = list(readers)
     for repeat in range(repeats):
-        turn = repeat % len(names)
-        for name in names[turn:] + names[:turn]:
+        first = repeat % len(names)
+        for name in names[first:] + names[:first]:
             start, start_cpu = time.perf_counter(), time.process_time()
             try:
                 got = readers[name](str(clip), size_px)
@@ -170,7 +172,7 @@ def time_clip(clip: Path, readers: dict[str, Callable], repeats: int) -> dict[st
 
 
 def ratios_of(row: dict[str, Any], clock: str) -> dict[str, float]:
-    """Times as multiples of ours."""
+    """Times relative to ours."""
     return {name: time_ms / row[clock]["ours"] for name, time_ms in row[clock].items()}
 
 
@@ -202,7 +204,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the JSON record here")
     options = parser.parse_args()
     if "ACTIONPROMPT_REAL_DATA" not in os.environ:
-        sys.exit("ACTIONPROMPT_REAL_DATA is not set: it names the folder of real clips (MANIFEST.csv, videos/)")
+        sys.exit("set ACTIONPROMPT_REAL_DATA to the folder of real clips (MANIFEST.csv, videos/)")
     started = time.time()
     data = Path(os.environ["ACTIONPROMPT_REAL_DATA"])
     clips = dict(list(clips_of(data).items())[:: options.every])
@@ -218,7 +220,7 @@ def main() -> None:
         lines.append(line_of(row))
         print(lines[-1], flush=True)
 
-    print(f"\nmedian over {len(rows)} clips of (time / our time); above 1 means slower than ours")
+    print(f"\ntime relative to ours, median over {len(rows)} clips; above 1 is slower than ours")
     summary = {name: summary_of(rows, name) for name in readers}
     for name, line in summary.items():
         print(

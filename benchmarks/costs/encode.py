@@ -1,8 +1,8 @@
-"""What the whole way of a video costs on top of the bare tower: frames already decoded, from pixels to class scores.
+"""What evaluation costs on top of the bare tower, from decoded frames to class scores.
 
-Compares, in one run and taking turns, `backbone.image` on normalised pixels with everything the evaluator does for the
-same frames: normalise uint8 pixels, `Method.encode`, `Method.head`, pooling over the views. Decoding is measured in
-`decode.py`; here it runs ahead in the loader's processes, as in use.
+Compares, alternating in one run, `clip.image` on pixel-normalised frames with all that the evaluator does for the same
+uint8 frames: normalise pixels, `Method.encode`, `Method.head`, pooling over the views. Decoding runs in the loader's
+worker processes and is measured in `decode.py`.
 
     python benchmarks/costs/encode.py [--backbone random:ViT-B/32] [--clips 4] [--repeats 5]
 """
@@ -50,9 +50,9 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"tower": [], "whole": []}
     for repeat in range(args.repeats + 1):
         for name, run in (("tower", tower), ("whole", whole)):
-            began = time.process_time()  # of all threads: the machine is shared
+            began = time.process_time()  # of all threads, since the machine is shared
             run()
-            if repeat:  # the first is the warm-up
+            if repeat:  # the first repetition is the warm-up
                 seconds[name].append(time.process_time() - began)
     ratios = [whole / tower for whole, tower in zip(seconds["whole"], seconds["tower"])]
     record = {

@@ -2,11 +2,11 @@
 
     python benchmarks/costs/promptlearner_memory.py --out results/costs/promptlearner_memory.json
 
-Counted are the bytes of all tensors alive, operation by operation through the forward and backward pass: weights,
-gradients and activations, with AdamW's two moments added; workspaces inside kernels are not. The full size is computed
-without arithmetic, on tensors that have only a shape (FakeTensorMode); small steps are counted in both ways, on shapes
-and while really running. The clips of a batch have different classes, the worst case for the text tower. For
-comparison: a loss over all classes, cross-entropy on the logits with the gradient through every prompt.
+Peak bytes of live tensors, counted operation by operation through the forward and backward pass: weights, gradients and
+activations, with AdamW's two moments added; workspaces inside kernels are not counted. The full size is computed
+without data, on tensors that have only a shape (FakeTensorMode); small steps are counted both on shapes and in a real
+step (`real`). The clips of a batch have different classes, the worst case for the text tower. For comparison
+(`all_classes`): cross-entropy over the logits of all classes, with the gradient through every prompt.
 """
 
 import argparse
@@ -34,9 +34,8 @@ def count(
     """One training step; sizes in MB."""
     with contextlib.nullcontext() if real else shapes_only():
         clip = load_clip("random:ViT-B/16")
-        num_letters = (
-            NUM_TOKENS - 2 - methods.get("promptlearner_clip").Config().num_context
-        )  # a letter is a token here
+        # random backbones have one token per letter
+        num_letters = NUM_TOKENS - 2 - methods.get("promptlearner_clip").Config().num_context
         names = [f"{index:03}".ljust(num_letters, "x") for index in range(num_classes)]
         method = methods.build("promptlearner_clip", clip, names).train()
         assert method.ids.shape[1] + method.contexts.shape[1] == NUM_TOKENS
@@ -60,14 +59,13 @@ def count(
 
 @contextlib.contextmanager
 def shapes_only() -> Iterator[None]:
-    """Tensors without numbers; the two numbers that shapes depend on in a step are given."""
+    """Tensors without data. The two values that shapes depend on are given: the labels, all distinct, and the position
+    of the last token."""
 
     def distinct(labels: torch.Tensor, *, return_inverse: bool) -> tuple[torch.Tensor, torch.Tensor]:
         return labels, torch.arange(len(labels))
 
-    last_token = mock.patch.object(
-        torch.Tensor, "__int__", return_value=NUM_TOKENS - 1
-    )  # the EOT of the longest prompt
+    last_token = mock.patch.object(torch.Tensor, "__int__", return_value=NUM_TOKENS - 1)  # EOT of the longest prompt
     with FakeTensorMode(allow_non_fake_inputs=True), mock.patch.object(torch.Tensor, "unique", distinct), last_token:
         yield
 

@@ -1,20 +1,19 @@
-"""What motion-aware text costs, and what the cheap form of it changes: `seeing_in_flowing` at the sizes of ViT-B/16.
+"""What the text forms of `seeing_in_flowing` cost at ViT-B/16, and how far late injection agrees with full prompts.
 
     export ACTIONPROMPT_REAL_DATA=DIR
     python benchmarks/costs/seeing_in_flowing.py --out results/costs/seeing_in_flowing_text.json
 
-- Multiply-adds of one view of 8 frames, counted as the operations run, beside the paper's 142 G.
-- Speed and memory of the text's forms with the class names of HMDB-51, UCF-101 and Kinetics-400, in CLIP's own tokens
-  (the folder holds OpenAI's vocabulary): `plain` (every sentence of every video through every layer, cut at the longest
-  EOT), `eot_cut` (the same numbers, what sentences have in common computed once) and `late`. Each measurement is a
-  process of its own on one thread, in processor time; its memory is the growth of the resident set's peak (Linux).
-- Agreement of the logits of `late` with those of `eot_cut` on the same weights. At ViT-B/16 size the weights are random
-  and the frames a random walk; what training makes of it shows on data alone:
+- MACs (multiply-accumulate operations) of one view of 8 frames, counted as the operations run, compared with the
+  paper's 142 G.
+- Time and memory of the text forms with the class names of HMDB-51, UCF-101 and Kinetics-400 in CLIP's own tokens (DIR
+  holds OpenAI's vocabulary): `plain` (every sentence of every video through every layer, cut at the longest EOT),
+  `eot_cut` (equal results; what sentences have in common is computed once) and `late`. Each measurement runs in its own
+  process on one thread, in processor time; memory is the growth of the peak resident set (Linux).
 
     python benchmarks/costs/seeing_in_flowing.py --out results/costs/seeing_in_flowing_late.json --trained MODEL ...
 
-  asks models trained with full prompts on ActionWorld `small` (folders that `actionprompt run` left) for their test
-  clips, once as they are and once with late injection, and says how often each is right.
+compares late injection with full prompts on the same weights: models trained with full prompts on ActionWorld `small`
+(folders written by `actionprompt run`) predict their test clips in both forms.
 """
 
 import argparse
@@ -31,23 +30,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actionprompt import backbone, checkpoint, datasets, features, methods, records
+from actionprompt import checkpoint, datasets, features, methods, records
 from actionprompt.config import DataConfig, from_json
 from actionprompt.datasets import read_labels
 from actionprompt.methods.seeing_in_flowing import Config, Model
 from actionprompt.study import meters
+from actionprompt.weights import load_clip
+from actionprompt.weights.openai import find_tokenizer
 
 PUBLISHED_G = 142.0
-"""Multiply-adds of one view, as the paper prints them (in units of 10^9)."""
+"""MACs of one view, as the paper prints them (in units of 10^9)."""
 LISTS = ("hmdb51", "ucf101", "kinetics400")
 NUM_VIDEOS = 2
 TEXT_OF = "random:ViT-B/32"
-"""Has the text tower of ViT-B/16, with an image tower that is quicker to build."""
+"""The text tower equals that of ViT-B/16; the image tower is quicker to build."""
 
 
 def count_macs(method: Model, *, num_frames: int) -> dict[str, int]:
-    """Multiply-adds of the matrix products of one view: in the image tower, in the head, and in the part of the head
-    that runs once per class list. Norms, activations and softmax are not counted, as in the papers."""
+    """MACs of one view: of the image tower, of the head, and of the part of the head that runs once per class list.
+    Norms, activations and softmax are not counted, as in the papers."""
     side = method.clip.image.image_size
     video, features = torch.zeros(1, num_frames, 3, side, side), torch.zeros(1, num_frames, method.clip.embed_dim)
 
@@ -62,16 +63,16 @@ def count_macs(method: Model, *, num_frames: int) -> dict[str, int]:
 
 
 def build(names: tuple[str, ...], form: str, *, tower: str = TEXT_OF) -> Model:
-    """The method over random weights, with OpenAI's vocabulary."""
-    clip = backbone.load_clip(tower)
+    """The method with random weights and OpenAI's vocabulary."""
+    clip = load_clip(tower)
     root = Path(os.environ["ACTIONPROMPT_REAL_DATA"])
-    clip.text.tokenizer = backbone._openai_tokenizer(root / "tokenizer" / "weights.pt")
+    clip.text.tokenizer = find_tokenizer(root / "tokenizer" / "weights.pt")
     config = Config(text_form="eot_cut" if form == "plain" else form)  # type: ignore[arg-type]
     return methods.build("seeing_in_flowing", clip, names, config=config)  # type: ignore[return-value]
 
 
 def walks(num_videos: int, width: int) -> Tensor:
-    """Frame embeddings that move a little from frame to frame, of the length CLIP's have."""
+    """Frame embeddings as a random walk over the frames, of about the length of CLIP's."""
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(num_videos, 1, width, generator=generator)
     steps = 0.3 * torch.randn(num_videos, 8, width, generator=generator)
@@ -79,7 +80,7 @@ def walks(num_videos: int, width: int) -> Tensor:
 
 
 def plain_text(method: Model, features: Tensor) -> Tensor:
-    """t as prompt learning is usually written: all tokens of all sentences of all videos through all layers."""
+    """t as prompt learning is usually written: all tokens of the sentences of all videos through all layers."""
     tower, names = method.clip.text, method.class_names
     ids = tower.tokenize([f"{name}." for name in names])
     tokens = tower.token_embeddings(ids).expand(len(features), -1, -1, -1)
@@ -90,7 +91,7 @@ def plain_text(method: Model, features: Tensor) -> Tensor:
 
 
 def measure(form: str, label_list: str, mode: str) -> dict[str, float]:
-    """Processor seconds and peak memory of the text, in training with its gradients, for `NUM_VIDEOS` videos."""
+    """Processor seconds and peak memory of the text for `NUM_VIDEOS` videos; in training, with the backward pass."""
     torch.set_num_threads(1)
     method = build(read_labels(label_list).english, form)
     method.train(mode == "train")
@@ -103,9 +104,9 @@ def measure(form: str, label_list: str, mode: str) -> dict[str, float]:
             if mode == "train":
                 out.square().mean().backward()
 
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _resident_mib("VmRSS")
-    once()  # for `late` with what runs once per class list, which the times of test below are without
+    once()  # the peak of `late` includes what runs once per class list; its test times below do not
     peak = _resident_mib("VmHWM") - before
     seconds: list[float] = []
     while not seconds or (len(seconds) < 3 and sum(seconds) < 10):
@@ -122,7 +123,7 @@ def _resident_mib(key: str) -> float:
 
 @torch.no_grad()
 def agreement(full: Model, late: Model, features: Tensor) -> dict[str, float]:
-    """How far the logits of two forms lie apart on the same weights."""
+    """How far the logits of two forms agree on the same weights."""
     late.load_trained_state(full.trained_state())
     a, b = full.eval().head(features).float(), late.eval().head(features).float()
     centred = [x - x.mean(1, keepdim=True) for x in (a, b)]
@@ -161,7 +162,7 @@ def speeds() -> list[dict[str, Any]]:
         for mode in ("test", "train"):
             for form in ("plain", "eot_cut", "late"):
                 if form == "plain" and mode == "train":
-                    continue  # keeps every activation of every sentence: more than a laptop has at 400 classes
+                    continue  # keeps every activation of every sentence: too much memory at 400 classes
                 command = [sys.executable, __file__, "--measure", form, label_list, mode]
                 answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
                 row = {"num_classes": len(read_labels(label_list).english), "mode": mode, "form": form}
@@ -171,24 +172,6 @@ def speeds() -> list[dict[str, Any]]:
                         **rows[-1]
                     )
                 )
-    return rows
-
-
-def agreements() -> list[dict[str, Any]]:
-    rows = []
-    for label_list in LISTS:
-        full = build(read_labels(label_list).english, "eot_cut")
-        late = methods.build(
-            "seeing_in_flowing", full.clip, full.class_names, config=replace(full.config, text_form="late")
-        )
-        for alpha in (0.1, 1.0):
-            torch.nn.init.constant_(full.update.alpha, alpha)
-            row = {"weights": "random", "num_classes": len(full.class_names), "alpha": alpha}
-            rows.append({**row, **agreement(full, late, walks(8, full.clip.embed_dim))})  # type: ignore[arg-type]
-            print(
-                "{num_classes:4d} classes  alpha {alpha}  same top-1 {same_top1:.3f}  correlation {correlation:.4f}  "
-                "largest difference {largest_difference:.4f} of a spread of {spread_of_logits:.4f}".format(**rows[-1])
-            )
     return rows
 
 
@@ -216,9 +199,9 @@ def trained(folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/costs/seeing_in_flowing_text.json"))
-    parser.add_argument("--measure", nargs=3, metavar=("FORM", "LIST", "MODE"), help="one measurement, as JSON")
+    parser.add_argument("--measure", nargs=3, metavar=("FORM", "LIST", "MODE"), help="print one measurement as JSON")
     parser.add_argument(
-        "--trained", nargs="+", type=Path, metavar="MODEL", help="model folders, trained on ActionWorld"
+        "--trained", nargs="+", type=Path, metavar="MODEL", help="compare both forms on these trained models"
     )
     options = parser.parse_args()
     if options.measure:
@@ -229,7 +212,7 @@ def main() -> None:
         rows = [trained(folder) for folder in options.trained]
         records.write(options.out, {**records.provenance(seed=0, started=started), "agreement": rows})
         return
-    parts = {"macs": costs(), "speed_and_memory": speeds(), "agreement": agreements()}
+    parts = {"macs": costs(), "speed_and_memory": speeds()}
     records.write(options.out, {**records.provenance(seed=0, started=started), **parts})
 
 

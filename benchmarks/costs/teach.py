@@ -1,11 +1,11 @@
-"""How long `teach` takes for six actions of five clips each, on real video, and what the model says of other clips.
+"""How long `teach` takes for six actions of five clips each, on real video, and its accuracy on other clips.
 
     ACTIONPROMPT_REAL_DATA=DIR python benchmarks/costs/teach.py --out results/costs/teach.json
 
-UT-Interaction, set 1: of every class the first five clips are taught, those of later sequences are asked. Two
-backbones: the embedded tiny CLIP, and ViT-B/32 with random weights (its accuracy means nothing, its time does). Time of
-the clock and of the processor, all cores: encoding (decoding and image tower, once per clip), then training, which
-holds out every clip once to choose the threshold of "none of these" and trains a model anew each time.
+UT-Interaction, set 1: the first five clips of every class are taught, those of later sequences are tested. Two
+backbones: the embedded tiny CLIP, and ViT-B/32 with random weights, whose accuracy means nothing. Wall time and
+processor time on all cores: encoding (decoding and image tower, once per clip), then training, which includes the
+cross-validation that chooses the rejection threshold ("none of these").
 """
 
 import argparse
@@ -54,7 +54,7 @@ def measure(backbone: str, root: Path, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the JSON record")
     options = parser.parse_args()
     data = os.environ.get("ACTIONPROMPT_REAL_DATA")
     if not data:

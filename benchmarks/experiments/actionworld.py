@@ -1,17 +1,17 @@
-"""The queue of ActionWorld records: every line below is one `actionprompt run`; those that have a record are passed by.
+"""The queue of ActionWorld records: every line is one `actionprompt run`; runs whose record exists are skipped.
 
     python benchmarks/experiments/actionworld.py [--only mip_clip vita_clip] [--out results/records]
 
 Sized for two CPU cores: `small` (720 training and 360 test clips), the embedded tiny CLIP, 8 frames, views 1x1. Methods
-with frozen features train from the cache, in one or two minutes per record. Methods with the tower in every step pay
-about 45 ms of one core per clip and step in bf16, three minutes per record; a processor without bf16 instructions
-takes many times as long in bf16 and about twice as long in float32, and wants `--precision no`. Few epochs at high
-rates: the papers' recipes, made for thirty epochs and more of full-size towers, would not get there in that time.
-Neither crops nor grey pictures, which the tiny CLIP has not seen: untrained, it names 48 % of 240 training clips, 30 %
-after crops of 0.6 to 1, 13 % in grey (results/tiny_clip/tiny_clip_limits.json).
+with frozen features train from the cache, in one or two minutes per record. Methods that run the tower in every step
+take about 45 ms of one core per clip and step in bf16, three minutes per record. A processor without bf16 instructions
+is many times slower in bf16 and about two times slower in float32: use `--precision no` there. Few epochs at high
+learning rates: the papers' recipes, for thirty epochs and more of full-size towers, would not converge in that time.
+No random crops and no grey images, which the tiny CLIP was not trained on: without training, it recognises 48 % of 240
+training clips, 30 % after crops of 0.6 to 1, 13 % in grey (results/tiny_clip/tiny_clip_limits.json).
 
-Stop it at any time and start it again: it goes on where it stopped, also inside a training. The first seed of every
-line comes first. Two of these at once, with different `--only`, use two cores best.
+It can be interrupted at any time: started again, it resumes, also within a training. The first seed of every line comes
+first. Two of these processes with different `--only` use two cores best.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PROMPTS = f"{TOWER} --train.lr 2e-3"
 TOWER_EPOCHS = {2: 20, 4: 10, 8: 5, 16: 4}
 THREE, ONE = "--seeds 0 1 2", "--seeds 0"
 QUEUE = [
-    # what the instrument must show: order-free heads cannot tell a reversible pair, an order-aware one can
+    # sanity check: heads blind to the order of frames stay at chance within pairs, an order-aware head does not
     f"zeroshot --protocol zero-shot --splits 1 2 3 {CLOSED} {ONE}",
     f"zeroshot --variant linear {CLOSED} {HEAD} {THREE}",
     f"zeroshot --variant transformer {CLOSED} {HEAD} {THREE}",
@@ -63,13 +63,13 @@ QUEUE = [
       for v in ("", *(f" --variant {v}" for v in (
           "prompts_beta", "prompts", "r2plus1d_no_residual", "beta_c3d", "c3d_no_residual", "beta_tada",
           "tada_no_residual", "beta_mlp", "beta_lstm", "beta_transformer")))),
-    # PromptLearner-CLIP beside ActionCLIP, both towers tuned: its Tables 1, 3 and 4
+    # PromptLearner-CLIP compared with ActionCLIP, both towers tuned: its Tables 1, 3 and 4
     *(f"{m} {CLOSED} {TUNED} --train.epochs 4 {THREE}"
       for m in ("promptlearner_clip", "actionclip", "actionclip --variant unimodal",
                 *(f"promptlearner_clip --variant {v}" for v in (
                     "without_interaction", "loss_0_1_1", "frozen", "text_only", "vision_only", "loss_1_1_0",
                     "loss_1_0_1", "words")))),
-    # what is left of the leaderboard
+    # the rest of the leaderboard
     f"vifi_clip {CLOSED} {TUNED} --train.epochs 4 {THREE}",
     *(f"{m} --protocol base-to-novel --shots 16 {SMALL} {options} --train.epochs 8 {THREE}"
       for m, options in (("vifi_clip", TUNED), ("actionclip", TUNED), ("dual_semantic_tpr", PROMPTS))),
@@ -82,7 +82,7 @@ QUEUE = [
 
 
 def runs(only: Sequence[str] = ("",)) -> list[tuple[int, str]]:
-    """Seed and command of each record of the lines that start with one of `only`; the first seed of each line first."""
+    """Seed and command of each record of the lines that start with one of `only`, ordered by seed."""
     lines = [line.split(" --seeds ") for line in QUEUE if line.startswith(tuple(only))]
     return sorted(((int(seed), command) for command, seeds in lines for seed in seeds.split()), key=lambda run: run[0])
 
@@ -90,8 +90,10 @@ def runs(only: Sequence[str] = ("",)) -> list[tuple[int, str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[""], help="lines that start with one of these")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of those that a line has")
-    parser.add_argument("--precision", choices=("bf16", "no"), default="bf16", help="with the tower in every step")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="run these of a line's seeds")
+    parser.add_argument(
+        "--precision", choices=("bf16", "no"), default="bf16", help="of methods that run the tower in every step"
+    )
     parser.add_argument("--out", type=Path, default=Path("results/records"))
     args = parser.parse_args()
     chosen = [(seed, command) for seed, command in runs(args.only) if seed in args.seeds]

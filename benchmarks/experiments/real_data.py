@@ -1,23 +1,24 @@
-"""Real video, small: two data sets nobody tuned for, methods on the tiny CLIP, and beside them what needs no CLIP.
+"""Real video, small: two data sets nobody tuned for, methods on the tiny CLIP compared with baselines without CLIP.
 
     export ACTIONPROMPT_REAL_DATA=DIR
     python benchmarks/experiments/real_data.py [--only ut_interaction] [--seeds 0 1 2] [--out results/records]
 
-- `ut_interaction`, set 1: 60 clips, six classes, leave one of ten sequences out.
-- `surveillance_fight`: 87 clips, fight or no fight, five folds of whole places. The scenes of `MANIFEST.csv` are
-  shots: 65 scenes are 42 places (`SAME_PLACE`). Not one of our data sets: its folders and folds are read here.
+- `ut_interaction`, set 1: 60 clips, six classes, leave-one-sequence-out over ten sequences.
+- `surveillance_fight`: 87 clips, fight or no fight, five-fold cross-validation with whole places. The scenes of
+  `MANIFEST.csv` are shots: 65 scenes are 42 places (`SAME_PLACE`). It is not one of the library's data sets: its
+  folders and folds are read here.
 
-Both letterboxed. This shows the pipeline on real files and how weak a CLIP of generated stills is there; it ranks no
-methods: a fold of `ut_interaction` tests 5 to 7 clips. The untrained tower is tested on the same folds, so that all
-rows stand in one table. Only methods with frozen features: the others pay for the tower in every step of every fold,
-minutes where these take seconds.
+Both are letterboxed. This shows that the pipeline runs on real files and how weak a CLIP trained on generated stills is
+there. It does not rank methods: a fold of `ut_interaction` tests 5 to 7 clips. The untrained tower is tested on the
+same folds, so that all rows share one table. Only methods with frozen features are run: others run the tower in every
+step of every fold, which takes minutes instead of seconds.
 
-The trivial baselines see no picture, or only how much changes from one to the next; a logistic regression on their few
-numbers, same folds. Letterboxing does not hide a crop's shape: its bars show `aspect`. A method says something about
-actions only where it is better than these rows.
+The trivial baselines see no image, or only how much neighbouring frames differ: a logistic regression on a few numbers
+per clip, on the same folds. Letterboxing does not hide a crop's shape: its bars show `aspect`. A method says something
+about actions only where it is better than these rows.
 
-Records that are there are passed by, folds that are trained are not trained again: stop it and start it again at any
-time. The folder of the clips is named by the environment alone, so that no record holds its place.
+Runs whose record exists are skipped, and finished folds are not trained again, so it can be interrupted at any time.
+The folder of the clips comes from the environment, so that no record contains its path.
 """
 
 import argparse
@@ -49,15 +50,15 @@ SAME_PLACE = (
     (68, 69, 70), (92, 93, 159, 161), (97, 99, 166), (101, 167), (147, 148), (164, 165),
 )  # fmt: skip
 """Scenes of `surveillance_fight` that show one place, most of them through one camera: found by correlating the clips'
-pictures, decided by eye. A fold must not test on a room it was trained on."""
+frames, decided by eye. A fold must not test on a room it was trained on."""
 SHORT_SIDE_PX = 64
-"""Of the frames whose difference is taken: clips of any size then change by the same measure."""
+"""Of the frames whose difference is taken, so that the result does not depend on the clip's size."""
 
 DATA = DataConfig(fit="letterbox")
-# 54 or 70 clips: batches of 16 give four or five steps an epoch. Chosen before anything was tested, and not changed.
+# 54 or 70 clips: batches of 16 give four or five steps per epoch. Chosen before any test, and not changed afterwards.
 HEAD = TrainConfig(epochs=60, batch_size=16, lr=1e-3, warmup_epochs=5, num_workers=0)
 FLOW = TrainConfig(epochs=30, batch_size=16, lr=5e-4, warmup_epochs=3, num_workers=0)
-METHODS = [  # method, variant, options; what trains nothing has one record, seed 0
+METHODS = [  # method, variant, options; an entry that trains nothing has one record, seed 0
     ("zeroshot", "", HEAD),
     ("zeroshot", "linear", HEAD),
     ("zeroshot", "transformer", HEAD),
@@ -76,7 +77,7 @@ def ut_interaction(root: Path) -> Plan:
 
 
 def surveillance_fight(root: Path) -> Plan:
-    """Five folds of whole places; split k tests on the k-th."""
+    """Five folds of whole places; split k tests on fold k."""
     folder = root / "videos" / "surveillance_fight"
     clips = datasets.get("folder").load(folder)
     names = {"fight": "fight", "noFight": "no fight"}
@@ -87,9 +88,10 @@ def surveillance_fight(root: Path) -> Plan:
 
 
 def places(root: Path, folder: Path) -> dict[str, int]:
-    """By clip key: the place, which is the scene that the manifest's note names, or the first one of `SAME_PLACE`.
+    """By clip key: the place, which is the scene in the manifest's note, or the first scene of its group in
+    `SAME_PLACE`.
 
-    Raises `ValueError` for a clip without a scene, which could lie in train and test.
+    Raises `ValueError` for a clip without a scene, which could be in both train and test.
     """
     place = {scene: same[0] for same in SAME_PLACE for scene in same}
     found: dict[str, int] = {}
@@ -107,8 +109,8 @@ def places(root: Path, folder: Path) -> dict[str, int]:
 
 
 def folds(clips: ClipList, place: dict[str, int], num_folds: int = NUM_FOLDS) -> dict[str, int]:
-    """By clip key: its fold, 1 to `num_folds`. Places stay whole; the largest first, each goes where its classes are
-    rarest so far, so that every fold gets its share of every class."""
+    """By clip key: its fold, 1 to `num_folds`. Places stay whole. From the largest to the smallest, each is assigned to
+    the fold with the fewest clips of its classes so far, so that every fold gets its share of every class."""
     counts: dict[int, list[int]] = {}
     for clip in clips.clips:
         counts.setdefault(place[clip.key], [0] * len(clips.class_names))[clip.label] += 1
@@ -123,7 +125,7 @@ def folds(clips: ClipList, place: dict[str, int], num_folds: int = NUM_FOLDS) ->
 
 
 def leave_fold_out(clips: ClipList, fold: dict[str, int], *, split: int, part: str) -> ClipList:
-    """Part `test` is the fold `split`, part `train` all others."""
+    """Part `test` is fold `split`, part `train` all others."""
     chosen = tuple(clip for clip in clips.clips if (fold[clip.key] == split) == (part == "test"))
     return replace(clips, name=f"surveillance_fight/fold{split}/{part}", clips=chosen)
 
@@ -138,7 +140,7 @@ DATASETS: dict[str, Callable[[Path], Plan]] = {
 
 
 def majority_class(clip: Clip) -> list[float]:
-    """Nothing: the most frequent class of the training clips."""
+    """No numbers: the most frequent class of the training clips."""
     return []
 
 
@@ -160,12 +162,12 @@ def aspect(clip: Clip) -> list[float]:
 
 
 def frame_difference(clip: Clip) -> list[float]:
-    """Log of the mean absolute difference of neighbouring grey frames, and of its spread over the picture (the standard
+    """Log of the mean absolute difference of neighbouring grey frames, and of its spread over the image (the standard
     deviation over pixels of the mean over time, relative to its mean)."""
     frames = video.read_frames(clip.path, range(video.count_frames(clip.path)), short_side_px=SHORT_SIDE_PX)
     grey = frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     change = np.abs(np.diff(grey, axis=0)).mean(0) if len(grey) > 1 else np.zeros_like(grey[0])
-    mean = float(change.mean()) + 1e-3  # grey levels of 255: a still clip stays finite
+    mean = float(change.mean()) + 1e-3  # grey levels 0 to 255; keeps the log of a still clip finite
     return [float(np.log(mean)), float(np.log(change.std() / mean + 1e-3))]
 
 
@@ -174,8 +176,8 @@ NUM_FRAMES = {"frame_difference": "all"}
 
 
 def classify(train_NF: Tensor, labels_N: Tensor, test_MF: Tensor, *, num_classes: int) -> Tensor:
-    """Labels [M] of the test rows by multinomial logistic regression: standardised columns, half the squared norm of
-    the weights as penalty beside the summed loss. Without columns the most frequent label, the first among equals."""
+    """Labels [M] of the test rows by multinomial logistic regression: standardised columns, summed loss plus half the
+    squared norm of the weights. Without columns the most frequent label, the first of several."""
     if train_NF.shape[1] == 0:
         counts = torch.bincount(labels_N, minlength=num_classes).tolist()
         return torch.full((len(test_MF),), counts.index(max(counts)))
@@ -196,8 +198,8 @@ def classify(train_NF: Tensor, labels_N: Tensor, test_MF: Tensor, *, num_classes
 
 
 def run_baseline(plan: Plan, dataset: str, baseline: Callable[[Clip], list[float]]) -> dict[str, Any]:
-    """The record of a baseline, on the same folds and in the same form as a method's. A clip that cannot be read stops
-    it."""
+    """The record of a baseline, on the same folds and in the same form as a method's. A clip that cannot be read
+    raises."""
     started, known = time.time(), {}
 
     def numbers(clips: Sequence[Clip]) -> Tensor:
@@ -239,8 +241,8 @@ def run_baseline(plan: Plan, dataset: str, baseline: Callable[[Clip], list[float
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", default="", help="data sets whose name starts with this")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of what is trained")
+    parser.add_argument("--only", default="", help="only data sets whose name starts with this")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of entries that are trained")
     parser.add_argument("--out", type=Path, default=Path("results/records"))
     args = parser.parse_args()
     root = os.environ.get("ACTIONPROMPT_REAL_DATA")
@@ -257,7 +259,7 @@ def main() -> int:
         for seed in args.seeds:
             for method, variant, train in METHODS:
                 if method == "zeroshot" and not variant and seed != 0:
-                    continue  # nothing is drawn: all seeds are one
+                    continue  # trains nothing: all seeds give the same
                 stem = "-".join(filter(None, [dataset, "closed-set", method, variant, f"s{seed}"]))
                 queue[stem] = partial(
                     experiment.run, plan, method, args.out / "models" / stem,
@@ -267,7 +269,7 @@ def main() -> int:
         for stem, run in queue.items():
             path = args.out / f"{stem}.json"
             if path.is_file():
-                print(f"{path} is there", flush=True)
+                print(f"{path} exists, skipped", flush=True)
                 continue
             began = time.time()
             record = run()

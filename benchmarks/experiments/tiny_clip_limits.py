@@ -1,11 +1,11 @@
-"""Two limits of the embedded tiny CLIP that every number on ActionWorld stands under.
+"""Two limits of the embedded tiny CLIP that affect every number on ActionWorld.
 
     python benchmarks/experiments/tiny_clip_limits.py --out results/tiny_clip/tiny_clip_limits.json
 
-- Names: how alike the embeddings of an action's name and of its reversal's are, in English and Chinese. Seen on stills,
-  the two are one action, so a classifier made of these names alone hardly knows a difference it could be trained to.
-- Augmentation: what it answers untrained, by name, on the first training clips as they are, mirrored, cropped as usual,
-  and in grey. It was trained on whole coloured stills.
+- Names: cosine similarity of the embeddings of an action's name and its reversal's name, in English and Chinese. On
+  stills the two are one action, so a classifier of these frozen names can hardly separate them.
+- Augmentation: zero-shot accuracy without training on 240 training clips, as evaluated, mirrored, cropped as usual, and
+  in grey. The tiny CLIP was trained on whole coloured stills.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def measure() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the JSON record")
     options = parser.parse_args()
     started = time.time()
     records.write(options.out, {**records.provenance(seed=SEED, started=started), **measure()})

@@ -116,7 +116,7 @@ class MLP(nn.Module):
 
 class Layer(nn.Module):
     """One pre-norm transformer layer: `x = attend(x)`, then `x = feed_forward(x)`; the two halves can be called apart.
-    Called whole, it keeps half as much for a backward pass that recomputes."""
+    Called as a whole, it stores half as much for a backward pass that recomputes (gradient checkpointing)."""
 
     def __init__(self, shape: TowerShape, *, is_causal: bool) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class Layer(nn.Module):
         return self._run(self._attend, x, bias)
 
     def keys_values(self, x: Float[Tensor, "N L D"]) -> tuple[Float[Tensor, "N H L d"], Float[Tensor, "N H L d"]]:
-        """What `attend_to` sees of tokens x: lets many sequences share the tokens they have in common."""
+        """Keys and values of tokens x for `attend_to`: sequences can share those of the tokens they have in common."""
         y = self.layer_norm1(x)
         return self._heads(self.self_attn.k_proj(y)), self._heads(self.self_attn.v_proj(y))
 
@@ -153,7 +153,7 @@ class Layer(nn.Module):
         values: Float[Tensor, "N H M d"],
         mask: Bool[Tensor, "... #L M"] | None = None,
     ) -> Float[Tensor, "N L D"]:
-        """x + MHA(queries of LN(x), keys, values): `attend` with the keys chosen by the caller; x sees where `mask` is
+        """x + MHA(queries of LN(x), keys, values): `attend` with keys chosen by the caller; x attends where `mask` is
         true ([L, M], or [N, 1, L, M]), and no causal mask is added."""
         return self._run(self._attend_to, x, keys, values, mask)
 
@@ -162,7 +162,7 @@ class Layer(nn.Module):
         return self._run(self._mlp, x)
 
     def attention_weights(self, x: Float[Tensor, "N L D"], bias: Tensor | None = None) -> Float[Tensor, "N H L L"]:
-        """The softmax of `attend` on the same input; for pictures of what the tower looks at."""
+        """The attention weights of `attend` on the same input, for attention maps."""
         q, k, _ = self._qkv(x)
         logits = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
         logits = logits if bias is None else logits + bias

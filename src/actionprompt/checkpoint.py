@@ -1,6 +1,6 @@
 """Models on disk: a folder with the trained tensors (safetensors) and a JSON manifest. Nothing is pickled.
 
-The backbone is not stored but named, with the hash of its weights; a model loads only onto the very same numbers.
+The backbone is not stored but named, with the hash of its weights; a model loads only onto a backbone with that hash.
 """
 
 import json

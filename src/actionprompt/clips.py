@@ -1,4 +1,4 @@
-"""What a list of clips is: `Clip`, `ClipList`, `Broken`, and the videos that a person's paths name. No torch.
+"""What a list of clips is: `Clip`, `ClipList`, `Broken`, and the videos that given paths name. No torch.
 
 Every part of the program that takes clips takes these; a data set is a function that returns a `ClipList`.
 """
@@ -18,7 +18,7 @@ VIDEO_SUFFIXES = frozenset((
 IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".webp"))
 # fmt: on
 Position = tuple[int, int]
-"""(epoch, index into the clip list): all that the random draws of a clip depend on, beside the seed."""
+"""(epoch, index into the clip list): all that the random draws of a clip depend on, apart from the seed."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,19 @@ class ClipList:
 
 
 def is_video(path: str | Path) -> bool:
-    """True for a file with a video suffix and for a picture folder (pictures, no subfolders). Opens no file."""
+    """True for a file with a video suffix and for an image folder (images, no subfolders). Opens no file."""
     path = Path(path)
     if path.is_file():
         return path.suffix.lower() in VIDEO_SUFFIXES
     if not path.is_dir():
         return False
-    has_picture = False
+    has_image = False
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.is_dir():
                 return False
-            has_picture = has_picture or is_image(entry.name)
-    return has_picture
+            has_image = has_image or is_image(entry.name)
+    return has_image
 
 
 def is_image(name: str) -> bool:
@@ -112,7 +112,11 @@ def is_image(name: str) -> bool:
 
 
 def find_videos(arguments: Sequence[str]) -> list[Path]:
-    """Files as they are, folders searched, globs expanded; a thing that is not there is an error."""
+    """The videos that paths name: files as they are, folders searched recursively, globs expanded.
+
+    Raises:
+        ValueError: a path or glob that matches nothing, or a folder without videos.
+    """
     found: list[Path] = []
     for argument in arguments:
         path = Path(argument).expanduser()

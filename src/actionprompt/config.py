@@ -1,4 +1,4 @@
-"""The shared options, as frozen dataclasses, and their JSON form. A method's own options stand in its file."""
+"""Shared options as frozen dataclasses, and their JSON form. A method's own options are in its file. No torch."""
 
 import dataclasses
 import difflib
@@ -30,8 +30,8 @@ class Augment:
     """Width / height of the random crop in the source's true geometry, log-uniform in this range (Szegedy et al.)."""
 
     flip: float = 0.5
-    """Probability of mirroring left and right. Set it to 0 where left and right are classes (Jester,
-    Something-Something): nothing here can know that."""
+    """Probability of a horizontal flip. Set it to 0 where left and right are classes of their own (Jester,
+    Something-Something); `Info.flip` of a data set says so, and training then refuses other values."""
 
     grey: float = 0.2
     """Probability of replacing the colours by their luma (ViFi-CLIP, X-CLIP: 0.2)."""
@@ -46,7 +46,7 @@ class Augment:
 
     random_erasing: float = 0.0
     """Probability of blanking one box, the same in all frames, to the mean colour (Zhong et al., 2020): area 2 % to
-    33 % of the picture, ratio 0.3 to 3.3."""
+    33 % of the frame, ratio 0.3 to 3.3."""
 
     def __post_init__(self) -> None:
         for name in ("flip", "grey", "colour_jitter", "random_erasing"):
@@ -76,9 +76,9 @@ class DataConfig:
     sampling: Literal["segment", "dense"] = "segment"
     """One frame from each of T equal segments (TSN), or T consecutive frames with a stride."""
     stride: int = 4
-    """Distance of the frames of a dense clip, in frames."""
+    """Step between the frames of a dense clip, in frames."""
     fit: Literal["crop", "letterbox"] = "crop"
-    """Centre crop, or the whole frame with black bars; letterbox where the clips' shape gives the class away."""
+    """Centre crop, or the whole frame with black bars: for clips whose aspect ratio reveals the class."""
     num_clips: int = 1
     """Temporal views in evaluation."""
     num_crops: Literal[1, 3] = 1
@@ -116,18 +116,19 @@ class TrainConfig:
     batch_size: int = 32
     """Clips per optimiser step, over all processes and micro-batches."""
     micro_batches: int = 1
-    """Gradient accumulation: parts a process cuts its share of the batch into. Losses that compare the clips of a
-    batch with each other then see one part at a time."""
+    """Gradient accumulation: each process splits its share of a batch into this many micro-batches. Losses that
+    compare the clips of a batch with each other then see one micro-batch at a time."""
     lr: float = 1e-4
-    """Peak learning rate (AdamW); a method may give parts of itself other rates in proportion."""
+    """Peak learning rate (AdamW); a method may scale it for some of its parameters."""
     weight_decay: float = 0.01
-    """For matrices; norms, biases and scalars have none."""
+    """Applied to matrices; not to norms, biases and scalars."""
     betas: tuple[float, float] = (0.9, 0.98)
     warmup_epochs: float = 0.0
-    """Epochs of linear warm-up, before the cosine to zero."""
+    """Epochs of linear warm-up, followed by cosine decay to zero."""
     clip_grad_norm: float | None = 1.0
-    """Largest norm of the whole gradient; none for no limit."""
+    """Global gradient norm above which gradients are clipped; None: no clipping."""
     label_smoothing: float = 0.0
+    """Probability mass spread evenly over all classes; 0 is off."""
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0 is off."""
     mixed_precision: Precision = "no"
@@ -135,11 +136,11 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     """Recompute the towers' layers in the backward pass: less memory, about a third more time."""
     seed: int = 0
-    """Of everything: new weights, order, frames, augmentation."""
+    """Seed of everything that is drawn: new weights, order of clips, frames, augmentation."""
     save_every_steps: int | None = None
-    """Steps between resumable checkpoints; none for one per epoch."""
+    """Optimiser steps between resumable checkpoints; None: one per epoch."""
     max_broken: int = 0
-    """Unreadable clips an epoch may go without; one more stops the run."""
+    """Unreadable clips that an epoch may leave out; one more stops the run."""
     num_workers: int = 2
     """Decoding processes per training process; 0 decodes in the training process."""
 

@@ -76,7 +76,7 @@ class VideoDataset(Dataset):
         num_clips, rng = (1 if self.training else config.num_clips), None
         if self.training:
             rng = clip_rng(self.seed, position, "frames")
-        elif config.random_groups:  # by key: a clip keeps its groups in whatever list or process it is met
+        elif config.random_groups:  # by key: the same groups for a clip in any list and process
             rng = np.random.default_rng([self.seed, *clip.key.encode()])
         if config.sampling == "segment":
             return sampling.segment(num_frames, config.num_frames, num_clips=num_clips, rng=rng)

@@ -1,8 +1,8 @@
 """From clips to features: the one loop that encodes, and the cache of frozen features on disk.
 
 The cache holds one small file per clip, its key all that could change it: the backbone's weights, the code path that
-encodes, sampling, transform, precision, and each file's path, size and time of change; whatever differs is simply
-another key. Files are written atomically, so an interrupted pass resumes where it stopped and several processes may
+encodes, sampling, transform, precision, and each file's path, size and time of change; whatever differs is another
+key. Files are written atomically, so an interrupted pass resumes where it stopped, and several processes may
 share a folder.
 """
 

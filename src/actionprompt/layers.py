@@ -1,6 +1,7 @@
 """Blocks used unchanged by three or more methods, and only those.
 
-Letters: N videos, T frames, L tokens, D width, E width of the joint space, K classes.
+Letters: N videos, T frames, L tokens, M context tokens, P prompts of a frame, n learned tokens of a text, D width of a
+tower, E width of the joint space, K classes.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,9 +16,9 @@ from actionprompt.backbone import ImageTower, TextTower, quick_gelu
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block in CLIP's form: x + MHSA(LN x), then x + MLP(LN x) with QuickGELU and a factor of 4.
+    """Pre-norm transformer block as in CLIP: x + MHSA(LN x), then x + MLP(LN x) with QuickGELU and hidden width 4 D.
 
-    With `context` it is cross-attention: queries from x, keys and values from LN(context)."""
+    With `cross=True` the attention is cross-attention: queries from LN(x), keys and values from LN(context)."""
 
     def __init__(self, width: int, num_heads: int, *, cross: bool = False) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class Block(nn.Module):
         return x + self.fc2(quick_gelu(self.fc1(self.norm2(x))))
 
     def zero_output(self) -> "Block":
-        """Start as the identity: both output projections at zero."""
+        """Set both output projections to zero, so that the block starts as the identity; returns the block."""
         for linear in (self.attention.out_proj, self.fc2):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -42,7 +43,10 @@ class Block(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """Transformer over the frames of a clip with learned positions and an outer residual; starts as the identity."""
+    """Transformer over the frames of a clip with learned position embeddings and an outer residual connection.
+
+    Its output projection is initialised to zero, so it starts as the identity. More than `max_frames` frames raise
+    ValueError."""
 
     def __init__(self, width: int, *, num_layers: int, max_frames: int = 64) -> None:
         super().__init__()
@@ -62,9 +66,9 @@ class TemporalTransformer(nn.Module):
 
 
 class FrameAttention(nn.Module):
-    """One token per frame that has looked at the whole clip: x + MHA(queries LN(x), keys and values `memory`).
+    """Attention of one token per frame to tokens of the whole clip: x + MHA(queries LN(x), keys and values `memory`).
 
-    Without `memory` the frames look at each other (the summary token of Vita-CLIP, Wasim et al., 2023)."""
+    Without `memory` it is self-attention over the frames (the summary token of Vita-CLIP, Wasim et al., 2023)."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -87,11 +91,12 @@ def prompted_frames(
     time: Float[Tensor, "T D"],
     prompts: Iterable[Callable[[Tensor], Tensor]],
 ) -> Float[Tensor, "N T E"]:
-    """The image tower on every frame, with tokens of one's own in the attention of every layer.
+    """The image tower applied to every frame, with prompts in the attention of every layer.
 
-    `prompts` holds a function per layer that makes them of the class tokens at its input, [N, T, D] -> [N, T, P, D].
-    They stand behind the frame's own tokens, take part in the attention and are dropped before the MLP. `time` is added
-    to every token of its frame before the first norm. Returns projected class tokens, not normalised."""
+    `prompts` holds one function per layer, from the class tokens at the layer's input to its prompts, [N, T, D] ->
+    [N, T, P, D]. The prompts are appended to the frame's own tokens, take part in the attention and are dropped before
+    the MLP. `time` is added to every token of its frame before the tower's first LayerNorm. Returns the projected class
+    tokens, not L2-normalised."""
     frames = video.shape[:2]
     x = image.embed(video.flatten(0, 1)).unflatten(0, frames) + time[:, None]
     x = image.pre_norm(x.flatten(0, 1))
@@ -104,27 +109,28 @@ def prompted_frames(
 
 
 def encode_prompts(text: TextTower, ids: Int[Tensor, "K L"], context: Float[Tensor, "K n D"]) -> Float[Tensor, "K E"]:
-    """Sentence features, not normalised, of texts with learned tokens behind the [SOS]. The `ids` come from
-    `text.tokenize(..., reserve=n)`."""
+    """Sentence features, not L2-normalised, of texts with n learned context tokens inserted after [SOS]. The `ids` come
+    from `text.tokenize(..., reserve=n)`, which keeps room for them in the context length."""
     tokens = text.token_embeddings(ids)
     tokens = torch.cat([tokens[:, :1], context, tokens[:, 1:]], dim=1)
     return text.encode(tokens, text.eot_positions(ids) + context.shape[1]).sentence
 
 
 def same_label_targets(labels: Int[Tensor, " N"]) -> Float[Tensor, "N N"]:
-    """Row i: equal weight on every sample of i's class, i itself among them; rows sum to 1.
+    """Row i: equal weight on every sample of i's class, including i itself; rows sum to 1.
 
-    With them `F.cross_entropy(similarity, targets)` is the supervised contrastive loss: the mean over anchors of the
-    mean over their positives of -log softmax (Khosla et al., 2020, outside the logarithm). The KL divergence to the
-    same targets is it minus their entropy."""
+    With these targets `F.cross_entropy(similarity, targets)` is the supervised contrastive loss: the mean over anchors
+    of the mean over their positives of -log softmax (Khosla et al., 2020, the form with the sum over positives outside
+    the logarithm). KL(targets || softmax) is this loss minus the entropy of the targets, a constant."""
     same = (labels[:, None] == labels).float()
     return same / same.sum(1, keepdim=True)
 
 
 def gather_batch(x: Tensor) -> Tensor:
-    """Rows of all processes, in rank order, with gradients to every one of them; x itself in a single process.
+    """The rows of all processes in rank order, differentiable in every process; x itself if there is only one process.
 
-    For losses that compare clips of a batch with each other, so that they do not depend on the number of processes."""
+    For losses that compare the clips of a batch with each other: they then depend on the global batch, not on how many
+    processes share it."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return x
     if torch.distributed.get_world_size() == 1:

@@ -1,11 +1,11 @@
 """What a method is. The only base class; a method is one file that subclasses it once, as `Model`.
 
 A method file, top to bottom: docstring (paper, equations, source of every number, differences from the paper),
-`Config`, the blocks only it uses, `Model`, then the tables `VARIANTS` (ablation rows of the paper by name), `RECIPES`
-(its training settings by protocol: fields of `config.TrainConfig` and `config.DataConfig`), `ABLATIONS` (which rows of
-its paper stand together), `CARD` (its row in the README) and `PUBLISHED`.
+`Config`, the blocks only it uses, `Model`, then optional tables: `VARIANTS` (ablation rows of the paper by name),
+`RECIPES` (its training settings by protocol: fields of `config.TrainConfig` and `config.DataConfig`), `ABLATIONS`
+(which rows are compared with each other), `CARD` (its row in the README) and `PUBLISHED` (its paper's numbers).
 
-Letters: N videos (batch x views), T frames, S side in pixels, E width of the joint space, K classes.
+Letters: N videos (batch x views), T frames, S side in pixels, h x w patches, E width of the joint space, K classes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from actionprompt.backbone import CLIP
 
 Features = Any
-"""What `encode` gives and `head` takes: a tensor, or a small dataclass of tensors whose first axis is N."""
+"""What `encode` returns and `head` takes: a tensor, or a small dataclass of tensors whose first axis is N."""
 
 
 class Method(nn.Module):
     """Base of all methods.
 
-    A subclass takes `(config, clip, class_names, class_names_zh=None)`, calls `super().__init__(config, clip)` - which
-    freezes the backbone -, builds its blocks, unfreezes what it trains, and ends with `self.set_classes(...)`.
+    A subclass takes `(config, clip, class_names, class_names_zh=None)`, calls `super().__init__(config, clip)` (this
+    freezes the backbone), builds its blocks, unfreezes what it trains, and ends with `self.set_classes(...)`.
     """
 
     def __init__(self, config: Any, clip: CLIP) -> None:
@@ -40,33 +40,35 @@ class Method(nn.Module):
 
     @property
     def name(self) -> str:
-        """The name of the method: that of its file."""
+        """The name of the method, which is the name of its file."""
         return type(self).__module__.rpartition(".")[2]
 
-    # What a subclass says about itself
+    # Properties that a subclass overrides
 
     @property
     def frozen_features(self) -> bool:
-        """Does `encode` give the same for the same video throughout training, so that it may be cached? Then
-        `encode` returns one tensor and has no trained part."""
+        """Whether `encode` returns the same for the same video throughout training, so that its output may be cached.
+        Such an `encode` returns a single tensor and has no trained parameters."""
         return False
 
     @property
     def open_vocabulary(self) -> bool:
-        """Can `set_classes` name other classes after training?"""
+        """Whether `set_classes` accepts other class names after training."""
         return True
 
     def training_only(self) -> Iterable[nn.Module]:
-        """Modules that cannot touch a prediction; they are not saved into the inference model."""
+        """Modules that no prediction depends on; they are not saved in the inference model."""
         return ()
 
-    # The way of a video
+    # From a video to logits
 
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
-        """Name the classes; the subclass then encodes their prompts into non-persistent buffers.
+        """Set the class names, and optionally their Chinese names in the same order. Subclasses then encode the prompts
+        into non-persistent buffers.
 
         Raises:
-            ValueError: no names, a name twice, or other names after training where the head is closed.
+            ValueError: no names, a duplicate name, not one Chinese name per class, or other names than before although
+                the model is not `open_vocabulary`.
         """
         names = tuple(names)
         if not names:
@@ -87,12 +89,18 @@ class Method(nn.Module):
         self.class_names_zh = tuple(names_zh) if names_zh is not None else None
 
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Features:
-        """Normalised frames -> features. Default: the image tower on every frame, [N, T, E], not normalised."""
+        """Pixel-normalised frames -> features. Default: the image tower applied to every frame, embeddings [N, T, E],
+        not L2-normalised.
+
+        Raises:
+            ValueError: `video` is not [N, T, 3, S, S], or S is not the image size of the backbone.
+        """
         check_video(video)
         return self.clip.image(video.flatten(0, 1)).unflatten(0, video.shape[:2])
 
     def class_features(self) -> Tensor:
-        """`encode_classes`, kept between calls while evaluating without gradients, when it cannot change."""
+        """The result of `encode_classes`. In evaluation mode without gradients, where it cannot change, it is computed
+        once and reused until `train`, `eval` or `set_classes` is called."""
         if self._class_features is not None and not torch.is_grad_enabled():
             return self._class_features
         features = self.encode_classes()
@@ -100,7 +108,7 @@ class Method(nn.Module):
         return features
 
     def encode_classes(self) -> Tensor:
-        """The text side of the current class names, for methods whose `head` asks for `class_features`."""
+        """Text features of the current classes, for methods whose `head` uses `class_features`."""
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> "Method":
@@ -112,7 +120,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def loss(self, features: Features, labels: Tensor) -> dict[str, Tensor]:
-        """The key `loss` is what is minimised; other keys are its named parts, for the log.
+        """The loss to minimise under the key `loss`; other keys are its named parts, for the log.
 
         `labels` are class indices [N], or soft targets [N, K] (label smoothing, mixup). Default: cross-entropy."""
         return {"loss": F.cross_entropy(self.head(features).float(), labels)}
@@ -120,7 +128,7 @@ class Method(nn.Module):
     def forward(
         self, video: Tensor | None, labels: Tensor | None = None, *, features: Features | None = None
     ) -> Tensor | dict[str, Tensor]:
-        """Logits [N, K]; with labels, the losses. `features` from a cache take the place of the video."""
+        """Logits [N, K]; with `labels`, the losses. Cached `features` replace the video."""
         if features is None:
             assert video is not None
             features = self.encode(video)
@@ -128,12 +136,16 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def attention_maps(self, video: Float[Tensor, "N T 3 S S"], *, num_layers: int = 3) -> Float[Tensor, "N T h w"]:
-        """How strongly each frame's class token attends to each of the h x w patches, in the image tower as this method
-        runs it: the mean over the heads of the last `num_layers` layers. A frame's map sums to at most 1; the rest went
-        to the class token itself and to prompts.
+        """Attention weights from each frame's class token to the h x w patches, in the image tower as this method runs
+        it: the mean over the heads of the last `num_layers` layers. A frame's map sums to at most 1; the remainder is
+        attention to the class token itself and to prompts.
 
-        Takes the method's tokens to be class token, patches, then whatever it adds; one with another order, or whose
-        loop goes round `Layer.attend`, writes its own."""
+        The method's tokens are assumed to be the class token, the patches, then added tokens. A method with another
+        order, or one that bypasses `Layer.attend`, overrides this.
+
+        Raises:
+            ValueError: a layer is not called exactly once, on all frames.
+        """
         layers: list[Any] = list(self.clip.image.layers)[-num_layers:]
         records: list[list[tuple[Tensor, Tensor | None]]] = [[] for _ in layers]
         try:
@@ -145,13 +157,16 @@ class Method(nn.Module):
                 layer.record = None
         frames, side = video.shape[:2], self.clip.image.grid
         if any(len(record) != 1 or len(record[0][0]) != frames.numel() for record in records):
-            raise ValueError(f"{self.name} runs the tower in its own way and offers no attention maps")
+            raise ValueError(
+                f"expected every layer of the image tower to be called once, on all frames; {self.name} runs the tower "
+                f"in another way and offers no attention maps"
+            )
         maps = [layer.attention_weights(*record[0])[:, :, 0, 1 : 1 + side**2] for layer, record in zip(layers, records)]
         return torch.stack(maps).float().mean((0, 2)).unflatten(0, frames).unflatten(-1, (side, side))
 
     @property
     def clip_sha256(self) -> str:
-        """Hash of the backbone as it was loaded; ask before the first step changes it."""
+        """SHA-256 of the backbone's weights as loaded, computed at first use: read it before training changes them."""
         if self._clip_sha256 is None:
             self._clip_sha256 = self.clip.fingerprint()
         return self._clip_sha256
@@ -160,15 +175,15 @@ class Method(nn.Module):
     def clip_sha256(self, value: str) -> None:
         self._clip_sha256 = value
 
-    # Training and storing
+    # Training and saving
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Optimiser groups over exactly the trained tensors. Default: one rate for all of them."""
+        """Optimiser groups over exactly the trained tensors. Default: one learning rate for all."""
         return groups((p for p in self.parameters() if p.requires_grad), lr)
 
     def trained_state(self, *, inference: bool = False) -> dict[str, Tensor]:
-        """The trained tensors by name, with buffers of the method's own that are persistent; without the parts only
-        training needs if `inference`. Everything else comes back from the backbone and the class names."""
+        """The trained tensors and the method's own persistent buffers, by name; with `inference`, without the modules
+        of `training_only`. Everything else is rebuilt from the backbone and the class names."""
         skip = {id(p) for module in self.training_only() for p in [*module.parameters(), *module.buffers()]}
         frozen = {id(p) for p in self.parameters() if not p.requires_grad} | {id(b) for b in self.clip.buffers()}
         leave = frozen | (skip if inference else set())
@@ -176,7 +191,11 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def load_trained_state(self, state: dict[str, Tensor], *, inference: bool = False) -> None:
-        """Strict inverse of `trained_state`: names and shapes must match exactly."""
+        """Strict inverse of `trained_state`.
+
+        Raises:
+            ValueError: names or shapes do not match exactly.
+        """
         own = self.trained_state(inference=inference)
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unknown:
@@ -192,14 +211,14 @@ class Method(nn.Module):
 
 
 def check_video(video: Tensor) -> None:
-    """What every `encode` says first of an input of another shape than [N, T, 3, S, S]."""
+    """Raise ValueError for a video whose shape is not [N, T, 3, S, S]."""
     if video.ndim != 5 or video.shape[2] != 3:
         hint = "; axes 1 and 2 look swapped" if video.ndim == 5 and video.shape[1] == 3 else ""
         raise ValueError(f"expected video [N, T, 3, S, S], got {list(video.shape)}{hint}")
 
 
 def groups(parameters: Iterable[nn.Parameter], lr: float, **options: Any) -> list[dict[str, Any]]:
-    """Two optimiser groups at one rate: matrices with weight decay; vectors and scalars (norms, biases) without."""
+    """Two optimiser groups at one learning rate: matrices with weight decay; vectors and scalars without it."""
     parameters = list(parameters)
     parts = [p for p in parameters if p.ndim >= 2], [p for p in parameters if p.ndim < 2]
     decayed = {"params": parts[0], "lr": lr, **options}

@@ -1,4 +1,4 @@
-"""What is measured, composed from TorchMetrics. Clips nobody could read count as wrong.
+"""Accuracy and calibration metrics, computed with TorchMetrics. Unreadable clips count as wrong.
 
 Letters: C clips, K classes.
 """
@@ -13,28 +13,28 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One class of a report."""
+    """The result of one class."""
 
     name: str
     num_clips: int
-    """Clips of this class, unreadable ones among them."""
+    """Clips of this class, including unreadable ones."""
     top1: float
-    """Percent; NaN without clips."""
+    """Percent; NaN for a class without clips."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The numbers of an evaluation; accuracies in percent."""
+    """The results of an evaluation; accuracies in percent."""
 
     num_clips: int
-    """All clips asked for, unreadable ones among them."""
+    """All clips of the list, including unreadable ones."""
     top1: float
     top5: float
-    """NaN with fewer than six classes, where it says nothing."""
+    """NaN with fewer than six classes, where every readable clip would count as correct."""
     mean_class_accuracy: float
     """Mean of the top-1 accuracies of the classes that have clips."""
     calibration_error: float
-    """Expected calibration error over 15 bins (Guo et al., 2017), of the clips that could be read; in percent."""
+    """Expected calibration error (ECE) with 15 bins (Guo et al., 2017), of the readable clips; in percent."""
     per_class: tuple[ClassResult, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Rows: true class; columns: predicted class; readable clips only."""
@@ -43,8 +43,14 @@ class Metrics:
 def measure(
     probabilities: Float[Tensor, "C K"], labels: Int[Tensor, " C"], names: tuple[str, ...], *, broken: Int[Tensor, " X"]
 ) -> Metrics:
-    """`broken` holds the labels of the clips that could not be read: each is a wrong answer in every accuracy."""
-    # imported here: it takes longer than a prediction, which measures nothing
+    """The metrics of class probabilities `[C, K]`, with `labels` and `names` of the classes.
+
+    `broken` are the labels of the clips that could not be read: each counts as wrong in every accuracy.
+
+    Raises:
+        ValueError: there are no clips, neither readable nor unreadable ones.
+    """
+    # imported here: importing takes longer than a prediction, which does not need it
     from torchmetrics.functional.classification import (
         multiclass_calibration_error,
         multiclass_confusion_matrix,

@@ -1,4 +1,4 @@
-"""A path in, named and typed results out."""
+"""From a path to a `Prediction`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from actionprompt.weights import TINY, load_clip
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model sees in one video."""
+    """What a model predicts for one video."""
 
     path: Path
     labels: tuple[str, ...]
@@ -25,10 +25,10 @@ class Prediction:
     scores: tuple[float, ...]
     """Their probabilities; over all classes they sum to 1."""
     times_s: tuple[float, ...]
-    """When the frames it looked at are shown, in seconds; empty for a folder of pictures."""
+    """Presentation times of the frames the model was given, in seconds; empty for an image folder, which has none."""
     none_of_these: bool = False
-    """Is the best score too low for any of the classes? Only a model with a threshold for it, as `teach` chooses one,
-    ever says so."""
+    """Is the best score below the model's rejection threshold? Only a model that has one, as `teach` chooses it, can
+    answer this way."""
 
     @property
     def label(self) -> str:
@@ -42,10 +42,10 @@ class Prediction:
 
 
 class Predictor:
-    """A method with the way of a video to it.
+    """A method together with the sampling and preprocessing of its videos.
 
     `load` reads a trained model, `zero_shot` needs none. Predictions walk the same functions as evaluation.
-    `none_below` is the best probability under which a video shows none of the classes it was made with."""
+    `none_below` is the rejection threshold: below this top probability the answer is "none of these"."""
 
     def __init__(
         self,

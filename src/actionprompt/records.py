@@ -1,4 +1,4 @@
-"""Records: one JSON file per result, with all that is needed to trace and repeat it."""
+"""Records: one JSON file per result, with everything needed to trace and repeat it."""
 
 import datetime
 import importlib.metadata
@@ -18,7 +18,7 @@ LIBRARIES = ("actionprompt", "torch", "transformers", "accelerate", "kornia", "a
 
 
 def provenance(*, seed: int, started: float | None = None) -> dict[str, Any]:
-    """Command, commit, hardware and versions of this process. `started` is `time.time()` at the beginning of the work:
+    """Command, commit, hardware and versions of this process. `started` is `time.time()` at the start of the work:
     the record then states its `hours`."""
     now, program = datetime.datetime.now(datetime.UTC), Path(sys.argv[0]).name
     facts: dict[str, Any] = {
@@ -43,7 +43,7 @@ def commit() -> str | None:
 
     try:
         if not git("ls-files", Path(__file__).name):
-            return None  # the package lies in somebody else's repository
+            return None  # the package is part of another repository
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -59,8 +59,8 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def write(path: Path, record: dict[str, Any]) -> None:
-    """Write a record atomically."""
+def write(path: Path, record: Any) -> None:
+    """Write a record, a dict or a dataclass, as JSON; atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(to_json(record), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which frames of a video to look at: pure functions of its frame count.
+"""Frame sampling: which frames of a video to use, as pure functions of its number of frames.
 
 Letters: V clips (temporal views), T frames per clip.
 """
@@ -10,15 +10,18 @@ from jaxtyping import Int64
 def segment(
     num_frames: int, num_samples: int, *, num_clips: int = 1, rng: np.random.Generator | None = None
 ) -> Int64[np.ndarray, "V T"]:
-    """One frame from each of T equal segments of the whole video (TSN: Wang et al., ECCV 2016, section 3.1).
+    """Segment sampling: one frame from each of T equal segments of a video (TSN: Wang et al., ECCV 2016, section 3.1).
 
-    Without rng, frame i of the only clip is int(tick/2 + tick*i), tick = num_frames/num_samples: the segment's centre,
-    the rule of TSN's code at test time. Several clips take the centres of num_clips equal parts of each segment
-    instead, so that no two clips agree where there are frames enough. With rng, every frame is drawn uniformly from
-    its own segment, for each clip anew. TSN's training code drops the num_frames % num_samples last frames; here the
-    segments tile the whole video.
+    Without `rng`, a single clip takes the centre of each segment: frame i is int(tick/2 + tick*i) with
+    tick = num_frames/num_samples, as TSN's code does at test time. Several clips take the centres of `num_clips` equal
+    parts of each segment instead, so that all clips differ if there are enough frames. With `rng`, every frame is drawn
+    uniformly from its own segment, independently for each clip. TSN's training code drops the last
+    num_frames % num_samples frames; here the segments cover the whole video.
 
-    Never decreasing along T. Videos of fewer frames than samples repeat frames, evenly.
+    Returns frame indices, non-decreasing along T. Videos with fewer frames than samples repeat frames evenly.
+
+    Raises:
+        ValueError: an argument is below 1.
     """
     _check(num_frames, num_samples=num_samples, num_clips=num_clips)
     tick = num_frames / num_samples
@@ -27,7 +30,7 @@ def segment(
         shift_V = (np.arange(num_clips) + 0.5) / num_clips
         return (tick * shift_V[:, None] + tick * place_T).astype(np.int64)
     drawn_VT = (tick * (place_T + rng.random((num_clips, num_samples)))).astype(np.int64)
-    first_T = num_frames * place_T // num_samples  # rounding must not carry a draw out of its segment
+    first_T = num_frames * place_T // num_samples  # rounding must not move a draw out of its segment
     last_T = -(-num_frames * (place_T + 1) // num_samples) - 1
     return np.clip(drawn_VT, first_T, last_T)
 
@@ -35,13 +38,16 @@ def segment(
 def dense(
     num_frames: int, num_samples: int, *, stride: int, num_clips: int = 1, rng: np.random.Generator | None = None
 ) -> Int64[np.ndarray, "V T"]:
-    """Clips of T frames, every stride-th, as fed to 3-D networks (SlowFast: Feichtenhofer et al., ICCV 2019).
+    """Dense sampling: T frames with a fixed stride, as for 3-D networks (SlowFast: Feichtenhofer et al., ICCV 2019).
 
-    Without rng, one clip is cut from the middle; several start evenly from the first possible place to the last. With
-    rng, each start is uniform over the places where the clip fits.
+    Without `rng`, a single clip is taken from the middle of the video; several clips have evenly spaced starts, from
+    the first possible one to the last. With `rng`, each start is drawn uniformly from those at which the clip fits.
 
-    A video shorter than the clip's (num_samples - 1) * stride + 1 frames is followed by repeats of its last frame, as
-    in SlowFast's code (MMAction2 starts it over instead, which shows a jump that never happened).
+    A video shorter than the clip's span of (num_samples - 1) * stride + 1 frames is padded by repeating its last frame,
+    as in SlowFast's code (MMAction2 loops the video instead, which shows a jump that never happened).
+
+    Raises:
+        ValueError: an argument is below 1.
     """
     _check(num_frames, num_samples=num_samples, num_clips=num_clips, stride=stride)
     last_start = max(0, num_frames - (num_samples - 1) * stride - 1)

@@ -38,7 +38,7 @@ FROM_PIXELS = "pixels of one view of random frames, augmented"
 
 @dataclass(frozen=True)
 class Step:
-    """What the progress callback hears after every optimiser step."""
+    """The argument of the `on_step` callback, after every optimiser step."""
 
     step: int
     num_steps: int
@@ -54,9 +54,9 @@ class TrainResult:
     folder: Path
     """Holds `model` (the model folder), `log.jsonl`, `tensorboard` and `checkpoints`."""
     epoch_seconds: tuple[float, ...]
-    """Of the epochs of this process; a resumed run lists only its own."""
+    """Wall time of each epoch of this process; a resumed run lists only its own epochs."""
     broken: tuple[Broken, ...]
-    """Unreadable clips that `max_broken` allowed to go without."""
+    """Unreadable clips that `max_broken` allowed to leave out."""
 
 
 @dataclass(frozen=True)
@@ -385,14 +385,14 @@ def _resume(
 
 
 def _cut_log(path: Path, step: int) -> None:
-    """Drop what a killed run logged after its last checkpoint: these steps are done again."""
+    """Remove log entries after the last checkpoint of a killed run: these steps are repeated."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     kept = []
     for line in lines:
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
-            break  # half a line: the kill came while it was written
+            break  # an incomplete line: the process was killed while writing it
         if entry["step"] <= step:
             kept.append(line + "\n")
     path.write_text("".join(kept), encoding="utf-8")

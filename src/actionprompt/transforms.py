@@ -1,8 +1,8 @@
 """From decoded frames to model input.
 
-Loader workers stay with uint8 (`eval_views`, `squash`); the device does the floating-point work in batches
-(`normalise`, `augment`, `mixup`). Evaluation follows CLIP's own preprocessing to the last bit; training draws once per
-clip, so that what does not move in a video does not move after augmentation either.
+Data-loader workers use uint8 only (`eval_views`, `squash`); floating-point work is done in batches on the device
+(`normalise`, `augment`, `mixup`). Evaluation reproduces CLIP's own preprocessing bit for bit. Training draws random
+parameters once per clip, so that what is static in a video stays static after augmentation.
 
 Letters: F and T frames, H W source size in pixels, S side in pixels, N clips, K classes.
 """
@@ -24,20 +24,23 @@ from actionprompt.config import Augment
 Fit = Literal["crop", "letterbox"]
 Linear = tuple[tuple[float, float], tuple[float, float]]
 
-PAD_VALUE = 0  # uint8: letterbox bars are black, before normalisation
+PAD_VALUE = 0  # uint8: letterbox bars are black before pixel normalisation
 
 
 def eval_views(
     frames: UInt8[np.ndarray, "F H W 3"], *, side_px: int, num_crops: int = 1, fit: Fit = "crop"
 ) -> UInt8[np.ndarray, "{num_crops} F 3 {side_px} {side_px}"]:
-    """Deterministic square views of a clip: CLIP's own preprocessing, up to the uint8 picture before normalisation.
+    """Deterministic square views of a clip: CLIP's own preprocessing, up to the uint8 image before pixel normalisation.
 
     `fit="crop"`: Pillow's bicubic resize of the short side to `side_px`, long side rounded down, then a crop whose
-    offset is rounded half to even, as in CLIP's `_transform` (Radford et al., 2021). `num_crops=3` takes left, centre
-    and right of a landscape video, top, centre and bottom of a portrait one (the usual `clips x 3` views).
-    `fit="letterbox"`: the long side becomes `side_px` and the frame is centred on black; there is one such view.
+    offset is rounded half to even, as in CLIP's `_transform` (Radford et al., 2021). `num_crops=3` takes the left,
+    centre and right crop of a landscape video, or the top, centre and bottom crop of a portrait one (the usual
+    `clips x 3` views). `fit="letterbox"`: the long side is resized to `side_px` and the frame is centred on black; this
+    gives one view.
 
-    Raises `ValueError` on frames that are not uint8 RGB `[F, H, W, 3]` and on a combination that has no meaning.
+    Raises:
+        ValueError: frames that are not uint8 RGB `[F, H, W, 3]`, `side_px` below 1, `num_crops` other than 1 or 3, or
+            three crops of a letterboxed frame.
     """
     _check_frames(frames)
     _check_side(side_px)
@@ -72,20 +75,23 @@ def eval_views(
 def squash(
     frames: UInt8[np.ndarray, "F H W 3"], *, side_px: int, fit: Fit = "crop"
 ) -> tuple[UInt8[np.ndarray, "F 3 {side_px} {side_px}"], float]:
-    """Whole frames as squares of one size, so that clips of any shape stack, and the aspect needed to undo it.
+    """Whole frames resized to squares, so that clips of any shape can be stacked, and the aspect ratio to undo this.
 
-    Returns the frames and `aspect`, width / height of what was squashed; `augment` draws its crops in that true
-    geometry. `fit="letterbox"` keeps the shape by black bars instead, and its aspect is 1. Antialiased bicubic on
-    uint8 tensors: Pillow's picture but for rounding, in a tenth of its time.
+    Returns the frames and `aspect`, the width / height of the source frames; `augment` draws its crops in this true
+    geometry. `fit="letterbox"` preserves the aspect ratio with black bars instead and returns an aspect of 1. The
+    resize is antialiased bicubic on uint8 tensors: equal to Pillow's up to rounding, in a tenth of the time.
 
-    The crop of a training clip is cut from these `side_px` pixels, not from the source: choose `side_px` somewhat
-    above the model's input side (256 for 224), or small crops come out soft.
+    A training crop is taken from these `side_px` pixels, not from the source: choose `side_px` somewhat larger than the
+    model's input (256 for 224), or small crops are blurred.
+
+    Raises:
+        ValueError: frames that are not uint8 RGB `[F, H, W, 3]`, or `side_px` below 1.
     """
     _check_frames(frames)
     _check_side(side_px)
     _check_fit(fit)
     num_frames, height_px, width_px, _ = frames.shape
-    # FHWC seen as FCHW is torch's channels_last: the layout its uint8 resize is fast in
+    # FHWC viewed as FCHW is torch's channels_last, for which its uint8 resize is fast
     source = torch.from_numpy(np.require(frames, requirements=["C", "W"])).permute(0, 3, 1, 2)
     if fit == "crop":
         whole = F.interpolate(source, size=(side_px, side_px), mode="bicubic", antialias=True)
@@ -101,7 +107,11 @@ def squash(
 def normalise(
     video: UInt8[Tensor, "N T 3 S S"], *, mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "N T 3 S S"]:
-    """`(video / 255 - mean) / std` per channel, float32, on the video's device."""
+    """Pixel normalisation: `(video / 255 - mean) / std` per channel, float32, on the video's device.
+
+    Raises:
+        ValueError: a video that is not uint8 `[N, T, 3, S, S]`, or not three values of mean and std.
+    """
     _check_video(video)
     return _standardise(video.float().div_(255), mean, std)
 
@@ -116,15 +126,20 @@ def augment(
     std: Sequence[float],
     rngs: Sequence[np.random.Generator],
 ) -> Float[Tensor, "N T 3 {side_px} {side_px}"]:
-    """Random crop, flip, grey, colour jitter, RandAugment, normalise, erase: one draw per clip, shared by its frames.
+    """Random crop, flip, greyscale, colour jitter, RandAugment, random erasing and pixel normalisation, drawn once per
+    clip and shared by its frames.
 
-    `video` and `aspect` are what `squash` returns, stacked. Works on the video's device. Clip n draws from
-    `rngs[n]` alone, so that its pixels depend on no other clip, process or global state. Where nothing random is
-    configured the result is `normalise` of the frames resized to `side_px`.
+    `video` and `aspect` are stacked results of `squash`. Runs on the video's device. Clip n draws from `rngs[n]` only,
+    so its pixels do not depend on other clips, processes or global state. With all random operations turned off the
+    result is `normalise` of the frames resized to `side_px`.
 
-    Whatever depends on pixel statistics (contrast, auto-contrast, equalise) takes them from the whole clip, so that a
-    background that stands still keeps its colour while something moves before it; papers that call an image
-    augmentation frame by frame let it flicker.
+    Operations that use pixel statistics (contrast, auto-contrast, equalise) compute them over the whole clip, so that a
+    static background keeps its colour while something moves in front of it; applying an image augmentation frame by
+    frame, as some papers do, makes it flicker.
+
+    Raises:
+        ValueError: a video that is not uint8 `[N, T, 3, R, R]`, not one positive finite aspect per clip, or `side_px`
+            below 1.
     """
     _check_video(video)
     _check_side(side_px)
@@ -134,12 +149,14 @@ def augment(
             f"for video {list(video.shape)}"
         )
     if not bool(((aspect > 0) & aspect.isfinite()).all()):
-        raise ValueError(f"aspect is width / height of the source, a positive number, got {aspect.tolist()}")
+        raise ValueError(
+            f"expected aspect (width / height of the source) to be positive and finite, got {aspect.tolist()}"
+        )
 
     num_clips, num_frames = video.shape[:2]
     out = torch.empty((num_clips, num_frames, 3, side_px, side_px), device=video.device)
     fill = _per_channel(mean, video.device)
-    # clip by clip: every clip has its own operations, and one clip fits the processor's cache where a batch does not
+    # clip by clip: every clip has its own operations, and one clip fits into the CPU cache where a batch does not
     with torch.autocast(video.device.type, enabled=False):  # kornia's convolutions would round pixels to bfloat16
         for n, (clip_aspect, rng) in enumerate(zip(aspect.tolist(), rngs, strict=True)):
             clip = _resize_box(video[n], _crop_box(rng, clip_aspect, config), side_px)
@@ -161,16 +178,19 @@ def augment(
 def mixup(
     video: Float[Tensor, "N T 3 S S"], targets: Float[Tensor, "N K"], *, alpha: float, rng: np.random.Generator
 ) -> tuple[Float[Tensor, "N T 3 S S"], Float[Tensor, "N K"]]:
-    """`x = lam * x_n + (1 - lam) * x_(n-1)`, the same for the targets, with `lam ~ Beta(alpha, alpha)` (Zhang et al.,
-    2018, eq. 1); one `lam` per batch, as in their code. `targets` are one-hot or smoothed rows. A clip's partner is
-    its neighbour in the batch, which the loader has shuffled; a batch of one comes back unchanged.
+    """`x = lam * x_n + (1 - lam) * x_(n-1)`, and the same for the targets, with `lam ~ Beta(alpha, alpha)` (Zhang et
+    al., 2018, eq. 1); one `lam` per batch, as in their code. `targets` are one-hot or label-smoothed rows. A clip is
+    mixed with its neighbour in the batch, which the loader has shuffled; a batch of one is returned unchanged.
+
+    Raises:
+        ValueError: `alpha` not above 0, or not one float row of targets per clip.
     """
     if not alpha > 0:
-        raise ValueError(f"mixup's alpha must be positive, got {alpha}; leave the call out to train without it")
+        raise ValueError(f"mixup's alpha must be positive, got {alpha}; omit the call to train without it")
     if targets.ndim != 2 or len(targets) != len(video) or not targets.is_floating_point():
         raise ValueError(
             f"expected one float row of class weights per clip, [{len(video)}, K], got {targets.dtype} "
-            f"{list(targets.shape)} for video {list(video.shape)}; class numbers become rows by one_hot(...).float()"
+            f"{list(targets.shape)} for video {list(video.shape)}; convert class indices with one_hot(...).float()"
         )
     weight = 1 - rng.beta(alpha, alpha)
     return video.lerp(video.roll(1, 0), weight), targets.lerp(targets.roll(1, 0), weight)
@@ -191,8 +211,9 @@ def _letterbox(height_px: int, width_px: int, side_px: int) -> tuple[int, int, i
 
 
 def _crop_box(rng: np.random.Generator, aspect: float, config: Augment) -> tuple[float, float, float, float]:
-    """Top, left, height, width as fractions of the frame. Ten draws of area and ratio; where none fits into the frame,
-    the largest centred box whose ratio is in range, whatever its area (Szegedy et al., 2015, as torchvision does)."""
+    """Top, left, height, width of a random resized crop (Szegedy et al., 2015) as fractions of the frame: of ten draws
+    of area and ratio the first that fits; if none fits, the largest centred box with a ratio in range, whatever its
+    area, as in torchvision."""
     low, high = config.crop_ratio
     for _ in range(10):
         area = rng.uniform(*config.crop_scale)
@@ -206,18 +227,18 @@ def _crop_box(rng: np.random.Generator, aspect: float, config: Augment) -> tuple
 
 
 def _resize_box(clip: Tensor, box: tuple[float, float, float, float], side_px: int) -> Tensor:
-    """Box of a uint8 clip, rounded to whole pixels, as float [T, 3, side, side] in [0, 1]; antialiased, as CLIP's own
-    training crop, which kornia's crops are not."""
+    """A box of a uint8 clip, rounded to whole pixels, resized to float [T, 3, side, side] in [0, 1]; antialiased like
+    CLIP's own training crop, unlike kornia's crops."""
     top, left, height, width = (fraction * clip.shape[-1] for fraction in box)
     rows = slice(round(top), max(round(top + height), round(top) + 1))
     columns = slice(round(left), max(round(left + width), round(left) + 1))
     pixels = clip[:, :, rows, columns].float().div_(255)
-    # bicubic overshoots beside hard edges
+    # bicubic overshoots next to hard edges
     return F.interpolate(pixels, size=(side_px, side_px), mode="bicubic", antialias=True).clamp_(0, 1)
 
 
 def _erase_box(rng: np.random.Generator, side_px: int) -> tuple[int, int, int, int]:
-    """Top, left, height, width in pixels; a box longer than the picture is cut to it."""
+    """Top, left, height, width in pixels; a box that is longer than the frame is clipped to it."""
     area = rng.uniform(0.02, 1 / 3) * side_px**2
     ratio = math.exp(rng.uniform(math.log(0.3), math.log(1 / 0.3)))
     height = min(side_px, max(1, round(math.sqrt(area / ratio))))
@@ -226,20 +247,20 @@ def _erase_box(rng: np.random.Generator, side_px: int) -> tuple[int, int, int, i
 
 
 def _kornia() -> Any:
-    """Imported with the first augmentation: it takes longer than a prediction, which augments nothing."""
+    """Imported at the first augmentation: importing takes longer than a prediction, which does not need it."""
     import kornia
 
     return kornia
 
 
 def _affine(clip: Tensor, linear: Linear, shift_px: tuple[float, float], fill: Tensor) -> Tensor:
-    """Maps pixel x to `linear @ (x - centre) + centre + shift`; what comes from outside the frame is `fill`."""
+    """Maps pixel x to `linear @ (x - centre) + centre + shift`; pixels from outside the frame are `fill`."""
     centre = (clip.shape[-1] - 1) / 2
     (a, b), (c, d) = linear
     offset_x = centre - a * centre - b * centre + shift_px[0]
     offset_y = centre - c * centre - d * centre + shift_px[1]
     matrix = torch.tensor([[[a, b, offset_x], [c, d, offset_y]]], dtype=clip.dtype, device=clip.device)
-    # about the fill colour, so that kornia's padding with zeros is the fill: half the work of its own "fill" mode
+    # shifted by the fill colour, so that kornia's zero padding becomes the fill: half the cost of its own "fill" mode
     return _kornia().geometry.warp_affine(clip - fill, matrix, clip.shape[-2:]).add_(fill)
 
 
@@ -253,7 +274,7 @@ def _standardise(video: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
 
 def _per_channel(values: Sequence[float], device: torch.device) -> Tensor:
     if len(values) != 3:
-        raise ValueError(f"mean and std are one number per colour, 3 in all, got {values}")
+        raise ValueError(f"expected mean and std with one number per colour channel, 3 in all, got {values}")
     return torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
 
 
@@ -295,11 +316,11 @@ _OPERATIONS = (
 
 
 def _rand_augment(clip: Tensor, rng: np.random.Generator, num_ops: int, magnitude: float, *, fill: Tensor) -> Tensor:
-    """RandAugment (Cubuk et al., 2020) in the variant that video papers mean by rand-m7-n4: the operations and ranges
-    of timm's "increasing" set, drawn uniformly with replacement, each applied with probability 1/2, with a random sign.
+    """RandAugment (Cubuk et al., 2020) in the variant that video papers call rand-m7-n4: the operations and ranges of
+    timm's "increasing" set, drawn uniformly with replacement, each applied with probability 1/2 and a random sign.
 
-    Differences: shears are about the centre and not the corner; posterise keeps at least one bit; pixel statistics are
-    the whole clip's; the magnitude is not jittered (timm's mstd).
+    Differences from timm: shears are about the centre instead of the corner; posterise keeps at least one bit; pixel
+    statistics are those of the whole clip; the magnitude is not jittered (timm's mstd).
     """
     for name in rng.choice(_OPERATIONS, size=num_ops):
         level = float(rng.choice((-1, 1))) * magnitude / 10
@@ -355,13 +376,13 @@ def _check_frames(frames: np.ndarray) -> None:
         return
     hint = ""
     if frames.ndim == 3 and shape[2] == 3:
-        hint = "; a single frame is frames[None]"
+        hint = "; pass a single frame as frames[None]"
     elif frames.ndim == 4 and shape[1] == 3:
-        hint = "; the channels look second, turn them last with frames.transpose(0, 2, 3, 1)"
+        hint = "; the channels seem to be axis 1, move them last with frames.transpose(0, 2, 3, 1)"
     elif frames.ndim == 4 and shape[3] == 4:
         hint = "; drop the alpha channel with frames[..., :3]"
     elif frames.dtype != np.uint8:
-        hint = "; pictures are 0..255 here and are scaled after resizing"
+        hint = "; pass pixels 0..255, they are scaled after resizing"
     raise ValueError(f"expected frames uint8 [F, H, W, 3], none empty, got {frames.dtype} {shape}{hint}")
 
 
@@ -371,15 +392,15 @@ def _check_video(video: Tensor) -> None:
         return
     hint = ""
     if video.ndim == 4 and shape[1] == 3:
-        hint = "; a single clip is video[None]"
+        hint = "; pass a single clip as video[None]"
     elif video.ndim == 5 and shape[2] != 3 and shape[1] == 3:
-        hint = "; axes 1 and 2 look swapped, video.transpose(1, 2)"
+        hint = "; axes 1 and 2 look swapped, use video.transpose(1, 2)"
     elif video.ndim == 5 and shape[2] != 3 and shape[4] == 3:
-        hint = "; the channels look last, video.permute(0, 1, 4, 2, 3)"
+        hint = "; the channels seem to be last, use video.permute(0, 1, 4, 2, 3)"
     elif video.ndim == 6:
-        hint = "; join clips and views with video.flatten(0, 1)"
+        hint = "; merge clips and views with video.flatten(0, 1)"
     elif video.dtype != torch.uint8:
-        hint = "; pass the pixels 0..255 as decoded, they are scaled here"
+        hint = "; pass pixels 0..255 as decoded, they are scaled here"
     raise ValueError(
         f"expected video uint8 [N, T, 3, S, S], none empty, got {str(video.dtype).removeprefix('torch.')} {shape}{hint}"
     )

@@ -1,11 +1,11 @@
-"""Video files and picture folders -> RGB frames: the only file that knows a decoder.
+"""Video files and image folders -> RGB frames: the only file that uses a video decoder.
 
-A frame's index is its place in display order, counted from 0. What a container declares (frame count, time stamps) is
-not believed: `_scan` reads every packet once, without decoding, and finds from the packets in which order their frames
-are shown; where packets do not tell, the video is decoded through once instead. Reading then gives the decoder only
-the packets that the wanted frames need.
+A frame's index is its position in display order, counted from 0. What a container declares (number of frames,
+timestamps) is not trusted: `_scan` demuxes the whole file once, without decoding, and derives the display order of the
+frames from the packets; where packets are not sufficient, the video is decoded once from start to end instead.
+Reading then decodes only the packets that the requested frames depend on.
 
-Letters: N frames asked for, H height, W width, P packets in decoding order.
+Letters: N requested frames, H height, W width, P packets in decoding order.
 """
 
 import os
@@ -27,75 +27,83 @@ from PIL import Image, ImageOps
 from actionprompt.clips import IMAGE_SUFFIXES, is_image
 
 # fmt: off
-# Codecs whose every packet holds exactly one shown frame, so that packets can be counted instead of frames. Not VP8:
-# its hidden reference frames are packets of their own.
+# Codecs in which every packet contains exactly one displayed frame, so that packets can be counted instead of frames.
+# Not VP8: its hidden reference frames have packets of their own.
 _ONE_FRAME_PER_PACKET = frozenset((
     "av1", "ffv1", "gif", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "prores", "vp9",
 ))
 # fmt: on
-# Codecs whose decoder can tell from the bitstream which frames no other frame refers to, and leave them out. HEVC's
-# "non-reference" pictures may still serve a higher temporal layer, so HEVC is not here.
+# Codecs whose decoder knows from the bitstream which frames no other frame refers to, and can skip them. Not HEVC: its
+# "non-reference" frames may still be referred to by a higher temporal layer.
 _CAN_SKIP = frozenset(("h264", "mpeg1video", "mpeg2video", "mpeg4"))
 # Demuxing through this many bytes costs about as much as a seek.
 _SEEK_BYTES = 4 << 20
-# Up to this frame size, handing frames from thread to thread costs more than it saves.
+# Up to this frame size, passing frames between threads costs more time than multithreaded decoding saves.
 _THREAD_PX = 640 * 360
 
 
 class VideoDecodeError(ValueError):
-    """A video that cannot be read; one line that names the file and the reason."""
+    """A video cannot be read; the message is one line with the file and the reason."""
 
     def __init__(self, path: str | Path, reason: str):
         super().__init__(f"{path}: {reason}")
         self.path = Path(path)
         self.reason = reason
 
-    def __reduce__(self) -> tuple:  # a loader's worker sends it through a pipe
+    def __reduce__(self) -> tuple:  # a data-loader worker pickles it
         return type(self), (self.path, self.reason)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video holds. Height and width are those of the frames that `read_frames` returns, after rotation."""
+    """What a video contains. Height and width are those of the frames that `read_frames` returns, after rotation."""
 
     num_frames: int
-    """Frames that can be shown: counted, not declared."""
+    """Displayed frames: counted, not as declared by the container."""
     fps: float | None
-    """Mean frames per second; None for a picture folder, which carries no time."""
+    """Mean frames per second; None for an image folder, which has no timestamps."""
     height_px: int
     width_px: int
     duration_s: float | None
-    """From the first frame's appearance to the last one's end; None for a picture folder."""
+    """From the start of the first frame to the end of the last one; None for an image folder."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """Where every frame of one video is. Arrays run over packets in decoding order, except times_s."""
+    """Where every frame of one video is. Arrays are indexed by packet in decoding order, times_s by frame."""
 
     num_frames: int
     duration_s: float | None = None
     times_s: Float64[np.ndarray, " num_frames"] | None = None
-    pictures: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
     stream: int = 0
     rank: Int64[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, np.int64))
-    """Display index of the frame in this packet; -1 where none is shown."""
+    """Display index of the frame in this packet; -1 if it displays none."""
     starts: Bool[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, bool))
-    """Decoding can begin at this packet."""
+    """Whether decoding can start at this packet."""
     reorder_depth: int = 0
-    """How many frames a decoder must hold back to show them in order."""
+    """How many frames the decoder must buffer to output them in display order."""
     offset: Int64[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, np.int64))
-    """Bytes of this stream before the packet."""
+    """Bytes of this stream before this packet."""
     pts: tuple[int | None, ...] = ()
-    """Time stamps of the packets, where they can serve to find one after a seek."""
+    """Timestamps of the packets, if they can identify a packet after a seek; else empty."""
 
 
 def count_frames(path: str | Path) -> int:
-    """How many frames can be shown: all that sampling needs, and cheaper than `probe`. VideoDecodeError as there."""
+    """The number of displayed frames: all that sampling needs, and cheaper than `probe`.
+
+    Raises:
+        VideoDecodeError: the video cannot be read.
+    """
     return _table(path).num_frames
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Counts the frames, and decodes the first one for its size. VideoDecodeError if the video cannot be read."""
+    """Counts the frames, and decodes the first one for its size.
+
+    Raises:
+        VideoDecodeError: the video cannot be read.
+    """
     table = _table(path)
     height_px, width_px = read_frames(path, [0]).shape[1:3]
     fps = table.num_frames / table.duration_s if table.duration_s else None
@@ -103,30 +111,35 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def frame_times(path: str | Path, indices: Sequence[int] | Integer[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
-    """Seconds from the first frame to each of these; by time stamps where they are sane, else by the mean rate.
+    """Seconds from the first frame to each of these, by timestamps if they are valid, else by the mean frame rate.
 
-    ValueError for an index out of range; VideoDecodeError as `probe`, and for a picture folder: it carries no time.
+    Raises:
+        ValueError: an index is out of range.
+        VideoDecodeError: the video cannot be read, or is an image folder, which has no timestamps.
     """
     table = _table(path)
     if table.times_s is None:
-        raise VideoDecodeError(path, "a folder of pictures carries no times; count in frames")
+        raise VideoDecodeError(path, "an image folder has no timestamps; use frame indices")
     return table.times_s[_checked(path, indices, table.num_frames)]
 
 
 def read_frames(
     path: str | Path, indices: Sequence[int] | Integer[np.ndarray, " N"], *, short_side_px: int | None = None
 ) -> UInt8[np.ndarray, "N H W 3"]:
-    """The frames at these display indices, as RGB, rotated and mirrored as the file asks.
+    """The frames at these display indices, as uint8 RGB, rotated and mirrored as the file's metadata says.
 
-    Indices may repeat and come in any order; each frame is decoded once. A wanted frame that is missing or damaged is
-    an error, never replaced; damage is what the decoder reports, and VP9's and GIF's cannot see much of it. Pixels are
-    taken as square, as the field does. In a loader's worker one thread decodes, elsewhere four where frames are large.
+    Indices may repeat and be in any order; each frame is decoded once. A requested frame that is missing or corrupt is
+    an error, never replaced. Corrupt is what the decoder reports; the decoders of VP9 and GIF miss much of it. Pixels
+    are assumed to be square, as is usual in the field. A data-loader worker decodes in one thread, other processes in
+    four if frames are large.
 
-    short_side_px shrinks the frames (swscale's bicubic, in the video's own 4:2:0, before rotation; Pillow's for
-    pictures) so that the short side has this size, aspect kept; frames are never enlarged. Use it for speed; only None
-    gives the pixels from which CLIP's own resize can be matched exactly.
+    `short_side_px` shrinks the frames so that the short side has this size, keeping the aspect ratio; frames are never
+    enlarged. Videos are resized by swscale's bicubic in their own 4:2:0 before rotation, images by Pillow's bicubic.
+    It saves time, but only None gives the pixels from which CLIP's own resize can be reproduced exactly.
 
-    ValueError for no indices, or one out of range; VideoDecodeError for whatever is wrong with the file.
+    Raises:
+        ValueError: no indices, an index out of range, or `short_side_px` below 1.
+        VideoDecodeError: the file cannot be read, or a requested frame cannot be decoded.
     """
     if short_side_px is not None and short_side_px < 1:
         raise ValueError(f"expected short_side_px >= 1 or None, got {short_side_px}")
@@ -134,17 +147,20 @@ def read_frames(
     wanted = _checked(path, indices, table.num_frames)
     if not wanted:
         raise ValueError(f"{path}: no frame indices given; expected at least one")
-    read = _read_pictures if table.pictures else _read_video
+    read = _read_images if table.images else _read_video
     return read(str(path), table, wanted, short_side_px)
 
 
 def write_video(
     path: str | Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float, *, qp: int = 18, gop: int = 12
 ) -> None:
-    """Writes RGB frames as H.264: 4:2:0, constant quantiser qp, a key frame every gop frames (gop=1: all intra).
+    """Writes uint8 RGB frames as H.264: 4:2:0, constant quantiser `qp`, a key frame every `gop` frames (1: intra only).
 
-    One thread, no dates, no version tags: the same frames give the same bytes. ValueError on odd sizes, which 4:2:0
-    cannot hold, on frames of different sizes, and on no frames; no file is left then.
+    One thread, no dates, no version tags: the same frames give the same bytes.
+
+    Raises:
+        ValueError: no frames, frames of different or odd sizes (4:2:0 needs even ones), or `fps` not above 0. A
+            partly written file is deleted.
     """
     if not fps > 0:
         raise ValueError(f"{path}: expected fps > 0, got {fps}")
@@ -214,11 +230,11 @@ def _table(path: str | Path) -> _Table:
 @lru_cache(maxsize=64)
 def _cached_table(path: str, mtime_ns: int, num_bytes: int) -> _Table:
     if os.path.isdir(path):
-        return _scan_pictures(path)
+        return _scan_images(path)
     if num_bytes == 0:
         raise VideoDecodeError(path, "the file is empty")
     if num_bytes < _matroska_bytes(path):
-        raise VideoDecodeError(path, f"cut off: {num_bytes} of its {_matroska_bytes(path)} bytes are there")
+        raise VideoDecodeError(path, f"truncated: has {num_bytes} of its {_matroska_bytes(path)} bytes")
     try:
         return _scan(path)
     except (av.FFmpegError, OSError) as error:
@@ -229,9 +245,9 @@ def _cached_table(path: str, mtime_ns: int, num_bytes: int) -> _Table:
 
 
 def _open(path: str, *, guess: bool = False) -> Any:
-    """The container. With guess, FFmpeg decodes some frames to learn what the header lacks: 2 to 10 ms for H.264."""
+    """The container. With guess, FFmpeg decodes some frames to find what the header lacks; 2 to 10 ms for H.264."""
     options = {} if guess else {"codec_whitelist": "none"}
-    # "file:" so that a colon in a name is no protocol; metadata is never read, so its encoding must not matter
+    # "file:" so that a colon in a name is not taken for a protocol; metadata is not used, so its encoding is ignored
     return av.open(f"file:{os.path.abspath(path)}", options=options, metadata_errors="replace")
 
 
@@ -243,8 +259,8 @@ def _pick_stream(path: str, container: Any) -> Any:
     hidden = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & hidden]
     if not streams:
-        kinds = sorted({"picture" if stream.type == "video" else stream.type for stream in container.streams})
-        raise VideoDecodeError(path, f"holds no video stream, only {', '.join(kinds) or 'nothing'}")
+        kinds = sorted({"image" if stream.type == "video" else stream.type for stream in container.streams})
+        raise VideoDecodeError(path, f"contains no video stream, only {', '.join(kinds) or 'nothing'}")
     best = container.streams.best("video")
     stream = best if best in streams else streams[0]
     if stream.codec_context is None:
@@ -253,11 +269,11 @@ def _pick_stream(path: str, container: Any) -> Any:
 
 
 def _matroska_bytes(path: str) -> int:
-    """How long a Matroska file (WebM too) says it is; 0 for other files. FFmpeg reads a cut one without complaint."""
+    """Declared size of a Matroska or WebM file, 0 for other files. FFmpeg reads a truncated one without an error."""
     with open(path, "rb") as file:
         head = file.read(64)
     segment = head.find(b"\x18\x53\x80\x67")
-    size = head[segment + 4 : segment + 12]  # n zeros and a one: n + 1 bytes; all ones after that: unknown
+    size = head[segment + 4 : segment + 12]  # EBML: n leading zero bits: n + 1 bytes; all value bits 1: unknown
     if not head.startswith(b"\x1a\x45\xdf\xa3") or segment < 0 or size[:1] in (b"", b"\0"):
         return 0
     num_bytes = 9 - size[0].bit_length()
@@ -272,7 +288,7 @@ _VOP_START = re.compile(b"\0\0\1\xb6(.)", re.DOTALL)
 def _packets(path: str, container: Any, stream: Any) -> Iterator[tuple[Any, str]]:
     """The stream's packets in decoding order, each with its MPEG-4 frame type (I, P, B, S), "" for other codecs.
 
-    MPEG-4 in AVI packs two frames into one packet and pads with empty ones; here every packet holds one frame.
+    MPEG-4 in AVI may pack two frames into one packet, followed by an empty one; here every packet has one frame.
     """
     for other in container.streams:
         other.discard = av.stream.Discard.default if other is stream else av.stream.Discard.all
@@ -281,12 +297,12 @@ def _packets(path: str, container: Any, stream: Any) -> Iterator[tuple[Any, str]
         unpack = av.bitstream.BitStreamFilterContext("mpeg4_unpack_bframes", stream)
     for packet in container.demux(stream):
         if packet.is_corrupt:
-            raise VideoDecodeError(path, "cut off or damaged: a packet is incomplete")
+            raise VideoDecodeError(path, "truncated or corrupt: a packet is incomplete")
         if unpack is not None:
             for part in unpack.filter(packet if packet.size else None):
                 if vop := _VOP_START.search(part):
                     yield part, "IPBS"[vop[1][0] >> 6]
-        elif packet.size:  # an empty packet would end the decoder
+        elif packet.size:  # an empty packet would flush the decoder
             yield packet, ""
 
 
@@ -302,7 +318,7 @@ def _scan(path: str) -> _Table:
         rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
         listed = stream.index_entries if "mp4" in container_name and codec != "mpeg4" else ()
         if len(listed) > len(fields) < sum(entry.size > 0 for entry in listed):
-            raise VideoDecodeError(path, f"cut off: its index lists {len(listed)} frames, {len(fields)} are there")
+            raise VideoDecodeError(path, f"truncated: its index lists {len(listed)} frames, it contains {len(fields)}")
     if not fields:
         raise VideoDecodeError(path, "its video stream is empty")
     pts, key, discard, sizes, durations, types = zip(*fields)
@@ -313,7 +329,8 @@ def _scan(path: str) -> _Table:
     starts = np.array(key) & ~np.array(discard)
     if codec == "mpeg4":
         starts &= np.array(types) == "I"
-    # tiny packets mean "the last frame again" (19 bytes is FFmpeg's bound); frames before the first key show nothing
+    # tiny packets mean "repeat the last frame" (19 bytes is FFmpeg's bound); frames before the first key frame are not
+    # displayed
     if codec == "mpeg4" and starts[0] and min(sizes) > 19 and types[1:2] != ("B",):
         order = _order_of_types(types)
         order = order[np.isin(order, shown)]
@@ -335,7 +352,7 @@ def _scan(path: str) -> _Table:
     elif rate:
         times_s, duration_s = np.arange(num_frames) / rate, num_frames / rate
     else:
-        raise VideoDecodeError(path, "has neither time stamps nor a frame rate")
+        raise VideoDecodeError(path, "has neither timestamps nor a frame rate")
     return _Table(
         num_frames=num_frames,
         duration_s=duration_s,
@@ -343,7 +360,7 @@ def _scan(path: str) -> _Table:
         stream=number,
         rank=rank,
         starts=starts,
-        # the most frames that precede one in the stream and follow it on the screen
+        # largest number of frames that precede a frame in decoding order and follow it in display order
         reorder_depth=int((np.arange(num_frames) - rank[rank >= 0]).max()),
         offset=np.cumsum(sizes) - sizes,
         pts=pts if sane and codec != "mpeg4" else (),
@@ -351,7 +368,7 @@ def _scan(path: str) -> _Table:
 
 
 def _order_of_types(types: Iterable[str]) -> np.ndarray:
-    """Display order of MPEG-4 frames: a reference frame is shown after the B frames that follow it in the stream."""
+    """Display order of MPEG-4 frames: a reference frame comes after the B frames that follow it in decoding order."""
     order: list[int] = []
     waiting: list[int] = []
     for place, kind in enumerate(types):
@@ -364,7 +381,7 @@ def _order_of_types(types: Iterable[str]) -> np.ndarray:
 
 
 def _order_by_decoding(path: str) -> np.ndarray:
-    """Packet numbers in the order in which a decoder shows their frames: the answer where packets do not tell."""
+    """Packet numbers in display order, by decoding the whole video; for files whose packets are not sufficient."""
     with _open(path, guess=True) as container:
         stream = _pick_stream(path, container)
         _set_threads(stream.codec_context)
@@ -374,21 +391,22 @@ def _order_by_decoding(path: str) -> np.ndarray:
             order += [frame.pts for frame in stream.codec_context.decode(packet)]
         order += [frame.pts for frame in stream.codec_context.decode(None)]
     if len(set(order)) != len(order):
-        raise VideoDecodeError(path, "some packets hold several frames; rewrite it: ffmpeg -i OLD NEW.mp4")
+        raise VideoDecodeError(path, "some packets contain several frames; re-encode it: ffmpeg -i OLD NEW.mp4")
     return np.array(order, np.int64)
 
 
 def _set_threads(codec: Any) -> None:
-    one = parent_process() is not None or os.cpu_count() == 1  # a loader's worker keeps to its core
+    one = parent_process() is not None or os.cpu_count() == 1  # a data-loader worker uses one core
     codec.thread_type = "AUTO"
     codec.thread_count = 1 if one or codec.width * codec.height <= _THREAD_PX else 4
 
 
 def _ranges(table: _Table, wanted: list[int]) -> list[tuple[int, int]]:
-    """The packets [start, stop) to decode for these packets' frames.
+    """Ranges [start, stop) of packets to decode for the frames of these packets.
 
-    Each from the last start at or before it that is shown no later: frames that follow a key frame in the stream but
-    precede it on the screen (open groups of pictures) may refer to what came before it.
+    A range starts at the last possible start at or before the packet whose frame is not displayed after the packet's:
+    in an open GOP, frames that follow a key frame in decoding order but precede it in display order may refer to
+    frames before it.
     """
     starts = np.flatnonzero(table.starts)
     ranges: list[tuple[int, int]] = []
@@ -402,9 +420,9 @@ def _ranges(table: _Table, wanted: list[int]) -> list[tuple[int, int]]:
 
 
 def _decode(path: str, table: _Table, ranges: list[tuple[int, int]], keep: Collection[int]) -> Iterator[Any]:
-    """Yields (start of range, frame) for these ranges of packets; frame.pts becomes the number of its packet.
+    """Yields (start of range, frame) for these ranges of packets; frame.pts is set to the number of its packet.
 
-    Frames of packets not in keep may be left out where no other frame refers to them.
+    Frames of packets that are not in `keep` may be skipped if no other frame refers to them.
     """
     with _open(path) as container:
         stream = container.streams[table.stream]
@@ -418,7 +436,7 @@ def _decode(path: str, table: _Table, ranges: list[tuple[int, int]], keep: Colle
                 place_of = {pts: number for number, pts in enumerate(table.pts)}
                 container.seek(table.pts[start], stream=stream)
                 packets = ((place_of.get(p.pts, -1), p) for p, _ in _packets(path, container, stream))
-            codec.reorder_depth = table.reorder_depth  # flushing forgets it
+            codec.reorder_depth = table.reorder_depth  # flushing resets it
             for place, packet in packets:
                 if place < start:
                     continue
@@ -437,9 +455,9 @@ def _decode(path: str, table: _Table, ranges: list[tuple[int, int]], keep: Colle
 def _read_video(
     path: str, table: _Table, indices: list[int], short_side_px: int | None, *, linear: bool = False
 ) -> np.ndarray:
-    """Jumps over packets; where that fails (a key packet that was none, a lost seek), decodes from the beginning.
+    """Decodes only the needed packets; if that fails (a false key frame, a failed seek), decodes from the start.
 
-    That is what a player does; where that fails too, the file is at fault.
+    Decoding from the start is what a player does; if that fails too, the file is corrupt.
     """
     places = _places(indices)
     shown = np.flatnonzero(table.rank >= 0)
@@ -452,7 +470,7 @@ def _read_video(
         for start, frame in _decode(path, table, ranges, range(wanted[-1] + 1) if linear else set(wanted)):
             index = int(table.rank[frame.pts])
             if frame.is_corrupt and index >= max(0, table.rank[start]):
-                damage = f"frame {index} of {table.num_frames} is damaged"
+                damage = f"frame {index} of {table.num_frames} is corrupt"
                 break
             if index not in places:
                 continue
@@ -481,69 +499,67 @@ def _read_video(
 
 
 def _orientation(path: str, frame: Any) -> tuple[bool, int, int]:
-    """What the display matrix asks for: exchange rows and columns, then step (1 or -1) along y and along x."""
+    """The display matrix as: whether to swap rows and columns, then the step (1 or -1) along y and along x."""
     data = next((side for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
     if data is None:
         return False, 1, 1
-    # ISO/IEC 14496-12, 6.2.2: a stored point (x, y) is shown at (a x + c y, b x + d y), y downwards
+    # ISO/IEC 14496-12, 6.2.2: a stored point (x, y) is displayed at (a x + c y, b x + d y), y downwards
     a, b, _, c, d = np.frombuffer(memoryview(data), np.int32)[:5].tolist()
     if min(abs(a), abs(b)) > 0.02 * max(abs(a), abs(b)):
         degrees = np.degrees(np.arctan2(b, a))
-        raise VideoDecodeError(path, f"asks to be turned by {degrees:.0f} degrees; only quarter turns are supported")
+        raise VideoDecodeError(path, f"is rotated by {degrees:.0f} degrees; only multiples of 90 are supported")
     swap = abs(b) > abs(a)
     return swap, -1 if (b if swap else d) < 0 else 1, -1 if (c if swap else a) < 0 else 1
 
 
 def _convert(frame: Any, scale: VideoReformatter, to_rgb: VideoReformatter, out: np.ndarray) -> None:
-    """Writes a decoded frame as RGB of out's size to out, uint8 [H, W, 3] in any memory layout."""
+    """Writes a decoded frame as RGB to `out`, uint8 [H, W, 3] in any memory layout, resized to its size."""
     height_px, width_px = out.shape[:2]
     if (height_px, width_px) != (frame.height, frame.width) and frame.format.name in ("yuv420p", "yuvj420p"):
-        # in its own format five times faster than while converting; and the colours come from the same arithmetic
+        # resized in its own format: five times faster than during conversion, and with the same colour arithmetic
         frame = scale.reformat(frame, width_px, height_px, interpolation="BICUBIC", threads=1)
     plane = to_rgb.reformat(frame, width_px, height_px, "rgb24", interpolation="BICUBIC", threads=1).planes[0]
     pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(height_px, plane.line_size)[:, : 3 * width_px]
     out[...] = pixels.reshape(height_px, width_px, 3)
 
 
-# --- picture folders -----------------------------------------------------------------------------------------------
+# --- image folders -------------------------------------------------------------------------------------------------
 
 
-def _scan_pictures(path: str) -> _Table:
+def _scan_images(path: str) -> _Table:
     names = sorted(name for name in os.listdir(path) if is_image(name))
     if not names:
-        raise VideoDecodeError(path, f"a folder without pictures (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise VideoDecodeError(path, f"a folder without images (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
     numbered: dict[int, str] = {}
     for name in names:
         digits = re.findall(r"\d+", os.path.splitext(name)[0])
         if not digits:
-            raise VideoDecodeError(path, f"picture {name} has no number in its name, so its place is unknown")
+            raise VideoDecodeError(path, f"image {name} has no number in its name, so its position is unknown")
         number = int(digits[-1])
         if number in numbered:
-            raise VideoDecodeError(path, f"pictures {numbered[number]} and {name} have the same number")
+            raise VideoDecodeError(path, f"images {numbered[number]} and {name} have the same number")
         numbered[number] = name
     first, last = min(numbered), max(numbered)
     if len(numbered) != last - first + 1:
         hole = next(number for number in range(first, last) if number not in numbered)
-        raise VideoDecodeError(path, f"picture {hole} is missing ({len(names)} pictures, numbered {first} to {last})")
-    return _Table(len(numbered), pictures=tuple(Path(path, numbered[number]) for number in sorted(numbered)))
+        raise VideoDecodeError(path, f"image {hole} is missing ({len(names)} images, numbered {first} to {last})")
+    return _Table(len(numbered), images=tuple(Path(path, numbered[number]) for number in sorted(numbered)))
 
 
-def _read_pictures(path: str, table: _Table, indices: list[int], short_side_px: int | None) -> np.ndarray:
+def _read_images(path: str, table: _Table, indices: list[int], short_side_px: int | None) -> np.ndarray:
     frames, size_px = None, (0, 0)
     for index, places in _places(indices).items():
-        name = table.pictures[index].name
+        name = table.images[index].name
         try:
-            with Image.open(table.pictures[index]) as file:
+            with Image.open(table.images[index]) as file:
                 image = ImageOps.exif_transpose(file).convert("RGB")
         except OSError as error:
-            raise VideoDecodeError(path, f"picture {name} cannot be read ({error})") from None
+            raise VideoDecodeError(path, f"image {name} cannot be read ({error})") from None
         if frames is None:
             size_px = image.height, image.width
             frames = _empty_frames(len(indices), size_px, short_side_px)
         elif (image.height, image.width) != size_px:
-            raise VideoDecodeError(
-                path, f"picture {name} is {image.height}x{image.width} px, others are {_by(size_px)}"
-            )
+            raise VideoDecodeError(path, f"image {name} is {image.height}x{image.width} px, others are {_by(size_px)}")
         target = frames.shape[2], frames.shape[1]
         frames[places] = image if image.size == target else image.resize(target, Image.Resampling.BICUBIC)
     assert frames is not None

@@ -1,1 +1,1 @@
-"""What people do with a model: teach it, look inside it, fuse and tune it, check their clips."""
+"""Applications of a model: teach it classes, explain it, fuse and tune models, check clips."""

@@ -1,4 +1,4 @@
-"""What of a data set is on disk, what is missing, and whether it can be decoded. Downloads nothing."""
+"""Which clips of a data set are on disk, which are missing, and whether they can be decoded. Downloads nothing."""
 
 import json
 import multiprocessing
@@ -15,29 +15,29 @@ from actionprompt.config import Progress
 from actionprompt.datasets import LIST_FOLDERS, Info, NotThere, archives, lists_sha256
 
 NUM_FRAMES = 8
-"""Frames decoded per clip: the first, the last and six evenly between."""
+"""Frames decoded per clip: the first, the last, and six evenly spaced between them."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found, and what to do about what it did not find."""
+    """The result of `inspect`, with instructions for what is missing."""
 
     root: Path
     info: Info
     parts: tuple[ClipList, ...]
-    """Per split and part, the clips that are there; their `missing` names the rest."""
+    """The clips found, per split and part; `ClipList.missing` names the others."""
     problems: tuple[str, ...]
-    """A line each: a list that is absent, changed or malformed, a part without any clip."""
+    """One line each: a missing, modified or malformed list, a part without any clip, archives to extract."""
     lists: Mapping[str, str]
-    """Hash of each official list (pattern of `Info.lists`) that is there."""
+    """`lists_sha256` of the official list files found, by pattern of `Info.lists`."""
 
     @property
     def complete(self) -> bool:
-        """Every listed clip of every part is there, and nothing was wrong."""
+        """Whether every listed clip of every part was found, without problems."""
         return bool(self.parts) and not self.problems and not any(part.missing for part in self.parts)
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """The report as text, for users."""
         out = [f"{self.info.title} in {self.root}; licence: {self.info.licence}"]
         for part in self.parts:
             head = f"{part.name}: {len(part.clips)} of {len(part.clips) + len(part.missing)} clips"
@@ -63,9 +63,10 @@ class Inspection:
 
 
 def inspect(name: str, root: str | Path) -> Inspection:
-    """Compares the data set `name` under `root` with its official lists, without decoding anything.
+    """Compares the data set `name` under `root` with its official lists, without decoding.
 
-    Raises `ValueError` for an unknown name or a root that is not there; whatever else is wrong is in the result.
+    Raises:
+        ValueError: an unknown name, or `root` does not exist; all other problems are in the result.
     """
     module = datasets.get(name)
     info: Info = module.INFO
@@ -100,14 +101,14 @@ def inspect(name: str, root: str | Path) -> Inspection:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found."""
+    """The result of `verify`."""
 
     num_clips: int
-    """Clips that have a verdict now, this run's and earlier ones'."""
+    """Clips checked in this run or, unchanged since, in an earlier one."""
     num_resumed: int
-    """Those of them that were good in an earlier run and have not changed since."""
+    """Those of them that were found good in an earlier run and skipped in this one."""
     failures: tuple[str, ...]
-    """One line per clip that cannot be decoded: key and reason."""
+    """One line per clip that cannot be decoded, with its key and the reason."""
 
 
 def verify(
@@ -118,10 +119,14 @@ def verify(
     state_file: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Verification:
-    """Decodes `NUM_FRAMES` frames of every clip, or of `num_clips` of them spread evenly over the list.
+    """Decodes `NUM_FRAMES` frames of every clip, or of `num_clips` clips evenly spaced over the list.
 
-    With a state file (JSON lines) it can be stopped at any time and resumed: clips that were good and whose size and
-    time have not changed are not decoded again, clips that failed are. `progress(done, total)` is called per clip.
+    With a state file (JSON lines) it can be interrupted at any time and resumes: clips that were good are skipped if
+    their size and modification time have not changed, clips that failed are tried again. `progress(done, total)` is
+    called per clip.
+
+    Raises:
+        ValueError: `num_clips` below 1.
     """
     chosen = list(clips.clips)
     if num_clips is not None:
@@ -137,7 +142,7 @@ def verify(
     pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) if num_workers > 1 else None
     try:
         if state is not None:
-            state.write("\n")  # ends a line that a killed run may have left open
+            state.write("\n")  # ends a line that an interrupted run may have left incomplete
         verdicts = pool.map(_decode, todo, chunksize=4) if pool is not None else map(_decode, todo)
         for clip, error in zip(todo, verdicts, strict=True):
             done += 1
@@ -158,7 +163,7 @@ def verify(
 
 
 def _decode(clip: Clip) -> str | None:
-    """None if the clip is good, else the reason on one line."""
+    """None if the clip can be decoded, else the reason in one line."""
     try:
         _read_some(clip.path, NUM_FRAMES)
     except (ValueError, OSError) as error:
@@ -167,8 +172,8 @@ def _decode(clip: Clip) -> str | None:
 
 
 def problem(path: Path, num_frames: int | None = NUM_FRAMES) -> str | None:
-    """What is wrong with a video, in one line that names it; None if nothing is. Decodes so many frames spread over it,
-    or all of them."""
+    """Why a video cannot be read, in one line with its path, or None if it can. Decodes `num_frames` frames evenly
+    spaced over the video, or all frames with None."""
     try:
         _read_some(path, num_frames)
     except video.VideoDecodeError as error:
@@ -191,7 +196,7 @@ def _identity(path: Path) -> list[int]:
 
 
 def _read_state(path: Path) -> dict[str, list[int]]:
-    """Identity of every clip whose last verdict was good; a line cut off by a kill counts as none."""
+    """Size and modification time, by key, of every clip that was last found good. Incomplete lines are ignored."""
     good: dict[str, list[int]] = {}
     if not path.exists():
         return good

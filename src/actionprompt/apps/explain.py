@@ -1,9 +1,9 @@
-"""What a model looks at: the class token's attention over the patches, laid over the frames.
+"""What a model looks at: the class token's attention over the patches, overlaid on the frames.
 
-As in Fig. 7 of Deng et al. (Electronics 2024), frozen CLIP stands beside the method: red is looked at, green is not.
-The maps themselves are `Method.attention_maps`; here they become pictures.
+As in Fig. 7 of Deng et al. (Electronics 2024), the method is shown next to frozen CLIP; red is high attention, green
+low. The maps come from `Method.attention_maps`; this file draws them.
 
-Letters: T frames, S side of a model's input in pixels, h w patches, H W size of a picture in pixels.
+Letters: T frames, S side of a model's input in pixels, h w patches, H W size of the drawn picture in pixels.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ MARGIN_PX, BAND_PX = 4, 20
 
 @dataclass(frozen=True)
 class Explanation:
-    """The frames a model was shown, and where it and frozen CLIP looked."""
+    """The input frames of a model, and the attention maps of frozen CLIP and of the model."""
 
     path: Path
     frames: UInt8[np.ndarray, "T S S 3"]
     """RGB, as cropped for the model."""
     maps: dict[str, Float[np.ndarray, "T h w"]]
-    """By who looks: `frozen CLIP`, then the method. A frame's map sums to at most 1 (`Method.attention_maps`)."""
+    """By model: `frozen CLIP`, then the method. A frame's map sums to at most 1 (`Method.attention_maps`)."""
 
 
 def explain(
@@ -46,14 +46,14 @@ def explain(
     num_layers: int = 3,
     device: torch.device | str = "cpu",
 ) -> Explanation:
-    """Attention of the last `num_layers` layers on one video's frames (the centre crop of its middle view).
+    """Attention of the last `num_layers` layers on the frames of one video (one view, the centre in time and space).
 
-    `baseline` stands in the first row; by default frozen CLIP of the method's backbone, loaded anew, since a method may
-    have changed its own.
+    `baseline` is the model to compare with; by default frozen CLIP with the method's backbone, loaded again because a
+    method may have changed its own.
 
     Raises:
         VideoDecodeError: the video cannot be read.
-        ValueError: a method that offers no attention maps.
+        ValueError: the method does not provide attention maps.
     """
     if baseline is None:
         baseline = methods.build("zeroshot", load_clip(method.clip.name), method.class_names)
@@ -74,7 +74,8 @@ def explain(
 def overlay(
     frames: UInt8[np.ndarray, "T S S 3"], maps: Float[np.ndarray, "T h w"], *, strength: float = 0.5
 ) -> UInt8[np.ndarray, "T S S 3"]:
-    """The maps over the frames, green (least in this clip) to red (its 99th percentile), so that frames compare."""
+    """The maps overlaid on the frames, from green (the clip's minimum) to red (its 99th percentile), so that the frames
+    of a clip are comparable. `strength` is the opacity of the colours, 0 to 1."""
     heat = F.interpolate(torch.from_numpy(maps)[None].float(), size=frames.shape[1:3], mode="bicubic")[0].numpy()
     low, high = heat.min(), np.percentile(heat, 99)
     heat = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)
@@ -83,32 +84,32 @@ def overlay(
 
 
 def rows(explanation: Explanation) -> dict[str, UInt8[np.ndarray, "T S S 3"]]:
-    """The frames, then every overlay, by their titles."""
+    """The frames, then the overlay of every model, by title."""
     frames = explanation.frames
     return {"frames": frames, **{name: overlay(frames, maps) for name, maps in explanation.maps.items()}}
 
 
 def strip(explanation: Explanation) -> UInt8[np.ndarray, "H W 3"]:
-    """One picture: a column per frame; the frames, frozen CLIP and the method under each other."""
+    """One picture with a column per frame and, from top to bottom, the frames, frozen CLIP and the method."""
     parts = rows(explanation)
-    pictures = [_beside(list(tiles), title) for title, tiles in parts.items()]
+    pictures = [_titled_row(list(tiles), title) for title, tiles in parts.items()]
     width = max(picture.shape[1] for picture in pictures)
     return np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in pictures])
 
 
 def movie(explanation: Explanation) -> UInt8[np.ndarray, "T H W 3"]:
-    """A picture per frame: the frame, frozen CLIP and the method beside each other."""
+    """One picture per frame, with the frame, frozen CLIP and the method side by side; H and W are even."""
     parts = rows(explanation)
-    columns = [np.stack([_beside([tile], title) for tile in tiles]) for title, tiles in parts.items()]
+    columns = [np.stack([_titled_row([tile], title) for tile in tiles]) for title, tiles in parts.items()]
     joined = np.concatenate(columns, axis=2)
-    return joined[:, : joined.shape[1] // 2 * 2, : joined.shape[2] // 2 * 2]  # H.264 takes even sizes
+    return joined[:, : joined.shape[1] // 2 * 2, : joined.shape[2] // 2 * 2]  # H.264 needs even sizes
 
 
 def write(path: str | Path, explanation: Explanation, *, fps: float = 2.0) -> None:
-    """`.png`: the strip. `.gif`, `.mp4`: the movie, `fps` of the frames that were looked at per second.
+    """Write the strip (`.png`) or the movie (`.gif`, `.mp4`, at `fps` input frames per second); folders are created.
 
     Raises:
-        ValueError: another suffix.
+        ValueError: `path` has another suffix.
     """
     path = Path(path)
     writers: dict[str, Callable[[], None]] = {
@@ -127,8 +128,8 @@ def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
     first.save(path, save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
 
 
-def _beside(tiles: list[np.ndarray], title: str) -> np.ndarray:
-    """Square pictures in a row on white, with a title above."""
+def _titled_row(tiles: list[np.ndarray], title: str) -> np.ndarray:
+    """Square tiles in a row on white, with a title above."""
     side = tiles[0].shape[0]
     font = ImageFont.load_default(13)
     width = max(len(tiles) * (side + MARGIN_PX), int(font.getlength(title)) + MARGIN_PX) + MARGIN_PX

@@ -1,7 +1,7 @@
 """The weight lambda between English and Chinese in `dual_semantic_tpr` (Eq. 18), chosen on validation clips.
 
-The paper prints no lambda. Here it is a choice like any other that looks at labels: made on clips that are neither
-trained nor tested on, and written into the model's manifest together with what it was chosen from.
+The paper does not report lambda. Here it is a hyperparameter: chosen on clips that are used neither for training nor
+for testing, and written into the model's manifest together with the list it was chosen on.
 """
 
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ CANDIDATES = tuple(round(0.05 * i, 2) for i in range(21))
 
 @dataclass(frozen=True)
 class Choice:
-    """A chosen lambda, and what every candidate was worth."""
+    """The chosen lambda, and the accuracy of every candidate."""
 
     weight: float
-    """lambda: 1 is English alone, 0 Chinese alone."""
+    """lambda: 1 is English only, 0 Chinese only."""
     candidates: tuple[float, ...]
     top1: tuple[float, ...]
-    """Percent of the readable clips, by candidate."""
+    """Top-1 accuracy on the readable clips in percent, by candidate."""
     num_clips: int
-    """Readable clips it was chosen on."""
+    """Readable clips lambda was chosen on."""
     broken: tuple[Broken, ...] = ()
 
 
@@ -47,9 +47,14 @@ def choose(
     pooling: Literal["probabilities", "logits"] = "probabilities",
     candidates: Sequence[float] = CANDIDATES,
 ) -> Choice:
-    """The lambda of the highest top-1 accuracy; among equals the one of the highest mean log-probability of the truth.
+    """The lambda with the highest top-1 accuracy; ties go to the highest mean log-probability of the true class.
 
-    `english` and `chinese` are the cosines S_VT and S_VC of every view."""
+    `english` and `chinese` are the cosine similarities S_VT and S_VC of every view; `tau` and `pooling` as in the model
+    and its data options.
+
+    Raises:
+        ValueError: no clips.
+    """
     if not len(labels):
         raise ValueError("expected validation clips that can be read, got none")
     top1, likelihood = [], []
@@ -74,17 +79,17 @@ def tune(
 ) -> Choice:
     """Choose lambda for a trained `dual_semantic_tpr` on `clips`, and write it into the manifest of its folder.
 
-    Only `config.fusion` changes, and an entry `fusion` that says on what it was chosen; the weights stay as they are.
+    Only `config.fusion` changes, and an entry `fusion` records how it was chosen; the weights are not changed.
 
     Raises:
-        ValueError: another method or no Chinese branch, a test list, the list it was trained on, other class names, or
-            no clip that can be read.
+        ValueError: another method or no Chinese branch, a test list, the list the model was trained on, other class
+            names, or no readable clip.
     """
     manifest = checkpoint.read_manifest(Path(model))
     if manifest["method"] != "dual_semantic_tpr" or manifest["config"]["chinese"] is None:
         raise ValueError(
-            f"{model}: expected a dual_semantic_tpr with its Chinese branch, got {manifest['method']} with "
-            f"chinese={manifest['config'].get('chinese')}; there is no second language to weigh"
+            f"{model}: expected a dual_semantic_tpr with a Chinese branch, got {manifest['method']} with "
+            f"chinese={manifest['config'].get('chinese')}; there is no second language to weight"
         )
     if "test" in clips.name.split("/"):
         raise ValueError(f"{clips.name} is a test list: choose lambda on validation clips, then test once")

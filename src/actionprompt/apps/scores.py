@@ -1,7 +1,7 @@
 """Late fusion: the weighted mean of several models' class probabilities on the same clips.
 
-How papers combine streams: PromptLearner-CLIP's Table 7 fuses its scores with those of an I3D on optical flow. A score
-file is what an evaluation writes (`evaluate.write_scores`); another program can write one as well:
+This is how papers combine streams: PromptLearner-CLIP's Table 7 fuses its scores with those of an I3D on optical flow.
+A score file is written by an evaluation (`evaluation.write_scores`); other programs can write one as well:
 
     {"class_names": ["run", "wave"], "scores": {"a.avi": [0.9, 0.1]}, "labels": {"a.avi": 0, "b.avi": 1},
      "broken": ["b.avi"]}
@@ -18,48 +18,47 @@ from typing import Any
 
 import torch
 
-from actionprompt import records
-from actionprompt.config import to_json
 from actionprompt.metrics import Metrics, measure
 
 SUM_TOLERANCE = 1e-3
-"""Rows may miss a sum of 1 by this much: score files are rounded."""
+"""Allowed deviation of a row's sum from 1, since score files are rounded."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A score file; its fields are the file's."""
+    """A score file; the fields are those of the file."""
 
     class_names: tuple[str, ...]
     scores: dict[str, tuple[float, ...]]
-    """By clip key: K class probabilities."""
+    """K class probabilities by clip key; readable clips only."""
     labels: dict[str, int]
-    """By clip key, of all clips: index into `class_names`."""
+    """Index into `class_names` by clip key, for all clips."""
     broken: tuple[str, ...]
-    """Keys of the clips nobody could read: they have a label and no scores, and count as wrong."""
+    """Keys of the clips that could not be read: they have a label but no scores, and count as wrong."""
 
 
 def read(path: str | Path) -> Scores:
     """Read and check a score file.
 
     Raises:
-        ValueError: not a score file, rows that are no probabilities, or clips without label or scores.
+        ValueError: not a score file, rows that are not probabilities, or clips without label or scores.
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be read as a score file: {error}; give a file that evaluation wrote"
+            f"{path} cannot be read as a score file: {error}; give a file written by an evaluation"
         ) from error
     fields = {"class_names": list, "scores": dict, "labels": dict, "broken": list}  # JSON lists and objects
     for name, kind in fields.items():
         if not isinstance(record, dict) or not isinstance(record.get(name), kind):
             raise ValueError(
-                f"{path}: expected a score file with {', '.join(fields)}, but {name} is missing or no {kind.__name__}"
+                f"{path}: expected a score file with {', '.join(fields)}, "
+                f"but {name} is missing or not a {kind.__name__}"
             )
     names = tuple(record["class_names"])
     if not all(isinstance(text, str) for text in (*names, *record["broken"])):
-        raise ValueError(f"{path}: expected class_names and broken to hold texts only")
+        raise ValueError(f"{path}: expected class_names and broken to contain strings only")
     for key, label in record["labels"].items():
         if type(label) is not int or not 0 <= label < len(names):
             raise ValueError(f"{path}: expected labels 0..{len(names) - 1}, got {label!r} for {key}")
@@ -67,25 +66,21 @@ def read(path: str | Path) -> Scores:
     wrong = sorted(both | (set(record["labels"]) ^ {*record["scores"], *record["broken"]}))
     if wrong:
         raise ValueError(
-            f"{path}: expected every clip with a label and either scores or a place in broken; not so: {wrong[0]}"
+            f"{path}: expected every clip to have a label and either scores or an entry in broken, except: {wrong[0]}"
         )
     scores = {key: _row(path, key, row, len(names)) for key, row in record["scores"].items()}
     return Scores(names, scores, dict(record["labels"]), tuple(record["broken"]))
 
 
-def write(path: str | Path, scores: Scores) -> None:
-    """Write a score file."""
-    records.write(Path(path), to_json(scores))
-
-
 def fuse(sources: Mapping[str, Scores], *, weights: Sequence[float] | None = None) -> Scores:
-    """The weighted mean of the sources' probabilities, clip by clip. `sources` go by the name that errors call them;
-    `weights` are in their order, equal by default, and need not sum to 1.
+    """The weighted mean of the sources' probabilities, clip by clip.
 
-    A clip that one source could not read is broken in the result.
+    `sources` are score files by name; errors use these names. `weights` are in the same order, equal by default, and
+    need not sum to 1. A clip that any source could not read is broken in the result.
 
     Raises:
-        ValueError: fewer than two sources, or other clips, labels or classes among them; weights that do not fit.
+        ValueError: fewer than two sources; sources with different clips, labels or classes; not one finite weight of at
+            least 0 per source, or all weights 0.
     """
     if len(sources) < 2:
         raise ValueError(f"expected at least two different score files to fuse, got {len(sources)}")
@@ -108,7 +103,7 @@ def fuse(sources: Mapping[str, Scores], *, weights: Sequence[float] | None = Non
 
 
 def measure_scores(scores: Scores) -> Metrics:
-    """Accuracies of a score file, fused or not; broken clips count as wrong."""
+    """The metrics of a score file, fused or not; broken clips count as wrong."""
     rows = [scores.scores[key] for key in scores.labels if key in scores.scores]
     read_labels = [label for key, label in scores.labels.items() if key in scores.scores]
     return measure(
@@ -125,7 +120,7 @@ def _row(path: str | Path, key: str, row: Any, num_classes: int) -> tuple[float,
         raise ValueError(f"{path}: expected {num_classes} numbers for {key}, one per class")
     if min(row) < 0 or abs(sum(row) - 1) > SUM_TOLERANCE:
         raise ValueError(
-            f"{path}: expected probabilities that sum to 1 for {key}, got a sum of {sum(row):.4g} and a least value of "
+            f"{path}: expected probabilities that sum to 1 for {key}, got a sum of {sum(row):.4g} and a minimum of "
             f"{min(row):.4g}; apply a softmax to logits first"
         )
     return tuple(float(p) for p in row)
@@ -134,15 +129,15 @@ def _row(path: str | Path, key: str, row: Any, num_classes: int) -> tuple[float,
 def _check_same(first_name: str, first: Scores, name: str, other: Scores) -> None:
     if other.class_names != first.class_names:
         if sorted(other.class_names) == sorted(first.class_names):
-            what = "the same classes in another order"
+            what = "the same classes in a different order"
         else:
             different = sorted(set(first.class_names) ^ set(other.class_names))
-            what = f"other classes ({len(different)} are in one of the two only, such as {different[:1]})"
+            what = f"different classes ({len(different)} are in one of the two only, such as {different[:1]})"
         raise ValueError(f"{name} has {what} than {first_name}; evaluate both models on the same list")
     if other.labels.keys() != first.labels.keys():
         only = [sorted(a.keys() - b.keys()) for a, b in ((first.labels, other.labels), (other.labels, first.labels))]
         raise ValueError(
-            f"{name} and {first_name} are not about the same clips: {len(only[0])} are in {first_name} only "
+            f"{name} and {first_name} have different clips: {len(only[0])} are in {first_name} only "
             f"{only[0][:1]}, {len(only[1])} in {name} only {only[1][:1]}; evaluate both models on the same list"
         )
     for key, label in first.labels.items():

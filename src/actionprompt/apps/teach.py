@@ -1,7 +1,7 @@
-"""Teach a model new actions from a few clips of one's own: encode them once, train on the frozen features, save.
+"""Teach a model new actions from a few of your own clips: encode them once, train on the frozen features, save.
 
-The model is `seeing_in_flowing`, which trains from the cache of frame features. Where there are enough clips, some are
-held out in turn to choose a score below which the answer is "none of these".
+The model is `seeing_in_flowing`, which trains from the cache of frame features. If there are enough clips, a rejection
+threshold, below which the answer is "none of these", is chosen by cross-validation on them.
 
 Letters: C clips, V views, K classes.
 """
@@ -27,61 +27,62 @@ from actionprompt.weights import TINY, load_clip
 
 METHOD = "seeing_in_flowing"
 CONFIG = methods.get(METHOD).Config(text_form="late")
-"""Late injection trains several times faster at full size (results/costs/seeing_in_flowing_text.json), and with all
-classes of ActionWorld it is hardly worse than full prompts (`late` in results/actionworld.md). Six classes of five
-clips each were tried once with either form; no record was kept."""
+"""Late injection trains several times faster at full size (results/costs/seeing_in_flowing_text.json) and, with all
+classes of ActionWorld, is hardly worse than full prompts (`late` in results/actionworld.md). Six classes of five clips
+each were tried once with both forms; no record was kept."""
 DATA = DataConfig(fit="letterbox")
-"""The whole frame is seen: an action of one's own may happen at its edge."""
+"""Letterboxed, so that the whole frame is visible: a user's action may happen at its edge."""
 TRAIN = TrainConfig(epochs=50, batch_size=32, lr=1e-3, weight_decay=0.01, warmup_epochs=5.0, label_smoothing=0.1)
-"""For a handful of clips an epoch is one step: the rate is ten times that of the method's few-shot recipe. With smooth
-labels the best probability tells known from unknown clips better. Chosen by hand on training clips of ActionWorld (six
-classes, five clips each, embedded CLIP), with full prompts; no record was kept."""
+"""With a handful of clips an epoch is one step, so the learning rate is ten times that of the method's few-shot recipe.
+With label smoothing the highest class probability separates known from unknown clips better. Chosen by hand on training
+clips of ActionWorld (six classes, five clips each, embedded CLIP), with full prompts; no record was kept."""
 MIN_CLIPS = 3
-"""Fewer clips of a class are too few: one is held out, and two others must say what the class is."""
+"""Clips needed per class for cross-validation: one is held out, and at least two are left to learn from."""
 MIN_TOP1 = 50.0
-"""Percent of the held-out clips that must be recognised; below, scores say too little to choose a threshold by."""
-MAX_ROUNDS = 5
-"""Rounds of holding out; up to five clips per class this is leave one out of every class."""
+"""Held-out top-1 accuracy, in percent, that is needed to choose a threshold; below it, scores are not informative."""
+MAX_FOLDS = 5
+"""Largest number of folds; with up to five clips per class each fold holds out at most one clip of every class."""
 
 
 @dataclass(frozen=True)
 class NoneOfThese:
-    """The score below which a clip shows none of the classes, chosen on held-out clips."""
+    """A rejection threshold for "none of these", chosen on held-out clips."""
 
     below: float
-    """Probability of the best class under which the answer is none of them."""
+    """The rejection threshold: a clip whose highest class probability is below it is "none of these"."""
     kept: float
-    """Part of the held-out clips, among those recognised rightly, that score above it."""
+    """Fraction of the correctly recognised held-out clips that score at or above the threshold."""
     rejected: float
-    """Part of the held-out clips that score below it when the name of their own class is struck off the list."""
+    """Fraction of all held-out clips that score below the threshold when their own class is not a candidate."""
     num_clips: int
-    """Held-out clips that were recognised rightly: it was chosen on these."""
+    """Correctly recognised held-out clips, of which `kept` is a fraction."""
 
 
 @dataclass(frozen=True)
 class Taught:
-    """What was learned."""
+    """The result of `teach`."""
 
     folder: Path
-    """Give it to `predict.load`, or to `actionprompt predict --model`."""
+    """For `prediction.load`, or `actionprompt predict --model`."""
     num_clips: dict[str, int]
-    """By class name."""
+    """Clips per class name."""
     held_out_top1: float | None
-    """Percent of clips recognised rightly while they were held out; None where there were too few to hold any out."""
+    """Cross-validated top-1 accuracy in percent; None with too few clips for cross-validation."""
     none_of_these: NoneOfThese | None
-    """None where it could not be chosen; `warnings` then says why."""
+    """None if no threshold could be chosen; `warnings` then says why."""
     warnings: tuple[str, ...]
-    """What the user should know, a line each."""
+    """Notes for the user, one line each."""
     encode_s: float
+    """Wall time of encoding all clips, in seconds."""
     train_s: float
-    """Wall time of the encoding pass, and of all trainings."""
+    """Wall time of cross-validation and training, in seconds."""
 
 
 def parse(arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """`NAME=clip1.mp4,clip2.mp4 ...` -> the clips of every class; the same name may come again with more clips.
+    """`NAME=clip1.mp4,clip2.mp4 ...` -> the clips of every class; a name may be repeated with more clips.
 
     Raises:
-        ValueError: no `=`, no name, or no clips, with the argument as it was given.
+        ValueError: an argument without `=`, name or clips; the message quotes it.
     """
     clips: dict[str, tuple[str, ...]] = {}
     for argument in arguments:
@@ -106,14 +107,15 @@ def teach(
 ) -> Taught:
     """Learn the classes of `clips` (paths by class name) and write the model to `out`.
 
-    `backbone` as in `backbone.load_clip`. The callbacks hear (done, total): clips encoded, and steps of all trainings.
+    `backbone` is a CLIP or a name for `weights.load_clip`. `on_encode` is called with (clips encoded, clips in total),
+    `on_step` with (steps done, steps in total), over all folds and the final training.
 
     Raises:
-        ValueError: fewer than two classes, a clip that is not there or given twice, clips that cannot be read, or a
-            folder that holds a model already.
+        ValueError: fewer than two classes, a class without clips, a clip that does not exist, is given twice or cannot
+            be read, or a folder that already contains a model.
     """
     if (Path(out) / "model" / checkpoint.MANIFEST).exists():
-        raise ValueError(f"{out} holds a model already; choose another folder, or remove it to teach it anew")
+        raise ValueError(f"{out} already contains a model; choose another folder, or delete it to teach again")
     clip_list = as_list(clips)
     clip = load_clip(backbone) if isinstance(backbone, str) else backbone
     method = methods.build(METHOD, clip, clip_list.class_names, config=CONFIG, seed=config.seed)
@@ -134,8 +136,8 @@ def teach(
         if number < MIN_CLIPS
     ]
     enough = len(clips) >= 3 and not warnings
-    rounds = rounds_of(clip_list, min(MAX_ROUNDS, max(num_clips.values()))) if enough else []
-    sizes = [len(rounds) - rounds.count(number) for number in set(rounds)] + [len(clip_list.clips)]
+    folds = folds_of(clip_list, min(MAX_FOLDS, max(num_clips.values()))) if enough else []
+    sizes = [len(folds) - folds.count(fold) for fold in set(folds)] + [len(clip_list.clips)]
     num_steps = config.epochs * sum(-(-size // config.batch_size) for size in sizes)
     done = 0
 
@@ -147,24 +149,24 @@ def teach(
 
     def learn(part: ClipList, folder: Path) -> Method:
         learner = methods.build(METHOD, clip, part.class_names, config=CONFIG, seed=config.seed)
-        learner.clip_sha256 = method.clip_sha256  # the same backbone: hash it once
+        learner.clip_sha256 = method.clip_sha256  # the same backbone, so it is hashed only once
         no_checkpoints = replace(config, save_every_steps=num_steps + 1)
         train(learner, part, folder, config=no_checkpoints, data_config=data_config, device=device, on_step=step)
         return learner
 
     top1, none_of_these = None, None
     if enough:
-        known, unknown, right = hold_out(clip_list, rounds, learn, stored.features, data_config)
+        known, unknown, right = hold_out(clip_list, folds, learn, stored.features, data_config)
         top1 = 100 * float(right.float().mean())
         none_of_these = choose(known, unknown, right) if top1 >= MIN_TOP1 else None
     if none_of_these is None:
         if top1 is None:
-            why = f"choosing it takes three classes of {MIN_CLIPS} clips or more"
+            why = f"it needs three classes with {MIN_CLIPS} clips or more each"
         elif top1 < MIN_TOP1:
             why = f"only {top1:.0f} % of the held-out clips are recognised; give more clips, or a larger backbone"
         else:
             why = "held-out clips score no higher than clips of other classes; give more clips, or a larger backbone"
-        warnings.append(f"no threshold for none of these: {why}")
+        warnings.append(f'no rejection threshold ("none of these"): {why}')
     learn(clip_list, Path(out))
     checkpoint.update_manifest(Path(out), held_out_top1=top1, none_of_these=none_of_these, warnings=warnings)
     return Taught(
@@ -179,7 +181,11 @@ def teach(
 
 
 def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
-    """The clips as a list with labels; their keys are their paths."""
+    """The clips as a `ClipList`; their keys are their paths, their labels follow the order of the classes.
+
+    Raises:
+        ValueError: fewer than two classes, a class without clips, or a clip that does not exist or is given twice.
+    """
     if len(clips) < 2:
         raise ValueError(f"expected at least two classes to tell apart, got {len(clips)}; add another NAME=clips")
     made = []
@@ -193,30 +199,31 @@ def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
     return ClipList("taught", tuple(made), tuple(clips))
 
 
-def rounds_of(clips: ClipList, num_rounds: int) -> list[int]:
-    """For each clip the round that holds it out: the clips of every class are dealt out in turn."""
+def folds_of(clips: ClipList, num_folds: int) -> list[int]:
+    """The fold of every clip, 0 to `num_folds - 1`: the clips of each class are assigned to the folds round-robin."""
     seen = [0] * len(clips.class_names)
-    rounds = []
+    folds = []
     for clip in clips.clips:
-        rounds.append(seen[clip.label] % num_rounds)
+        folds.append(seen[clip.label] % num_folds)
         seen[clip.label] += 1
-    return rounds
+    return folds
 
 
 def hold_out(
     clips: ClipList,
-    rounds: Sequence[int],
+    folds: Sequence[int],
     learn: Callable[[ClipList, Path], Method],
     stored: Float[Tensor, "C V ..."],
     config: DataConfig,
 ) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"], Bool[Tensor, " C"]]:
-    """`held_out_scores` of every clip by a model that learned from the clips of the other rounds; by round."""
+    """Cross-validation: `held_out_scores` of every clip, in the order of the folds, by a model `learn` trained on the
+    clips of the other folds. `stored` are the features of all clips."""
     scores = []
     with tempfile.TemporaryDirectory(prefix="actionprompt-") as folder:
-        for number in sorted(set(rounds)):
-            others = tuple(clip for clip, own in zip(clips.clips, rounds, strict=True) if own != number)
-            learner = learn(replace(clips, clips=others), Path(folder, str(number)))
-            held_out = [index for index, own in enumerate(rounds) if own == number]
+        for fold in sorted(set(folds)):
+            others = tuple(clip for clip, own in zip(clips.clips, folds, strict=True) if own != fold)
+            learner = learn(replace(clips, clips=others), Path(folder, str(fold)))
+            held_out = [index for index, own in enumerate(folds) if own == fold]
             labels = torch.tensor([clips.clips[index].label for index in held_out])
             scores.append(held_out_scores(learner, stored[held_out], labels, config))
     known, unknown, right = (torch.cat(column) for column in zip(*scores))
@@ -227,8 +234,8 @@ def hold_out(
 def held_out_scores(
     method: Method, held_out: Float[Tensor, "C V ..."], labels: Tensor, config: DataConfig
 ) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"], Bool[Tensor, " C"]]:
-    """Best probability of every held-out clip under all class names; the same with the name of its own class struck
-    off, so that it shows none of the others; and whether all names gave the right one."""
+    """For every held-out clip: its highest class probability with all classes as candidates; the same without its own
+    class, so that it shows none of the candidates; and whether it is recognised correctly among all classes."""
     method.eval()
     names, device = method.class_names, next(method.parameters()).device
     flat = held_out.to(device).flatten(0, 1)
@@ -246,8 +253,8 @@ def held_out_scores(
 
 
 def choose(known: Float[Tensor, " C"], unknown: Float[Tensor, " C"], right: Bool[Tensor, " C"]) -> NoneOfThese | None:
-    """The threshold with the largest sum of kept and rejected parts (Youden's index), from the scores of
-    `held_out_scores`; the smallest of equals. None if no threshold does better than chance."""
+    """The rejection threshold that maximises `kept + rejected` (Youden's index) on the result of `held_out_scores`; in
+    a tie, the smallest. None if no threshold is better than chance."""
     sure = known[right]
     if not len(sure):
         return None

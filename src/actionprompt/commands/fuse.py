@@ -8,6 +8,7 @@ import tyro
 
 from actionprompt.apps import scores
 from actionprompt.commands._shared import out
+from actionprompt.records import write
 
 
 @dataclass(frozen=True)
@@ -27,5 +28,5 @@ def main(args: Sequence[str]) -> int:
     accuracy = f"top-1 {metrics.top1:.2f} %   mean class accuracy {metrics.mean_class_accuracy:.2f} %"
     out.print(f"{accuracy}   {metrics.num_clips} clips")
     if options.out is not None:
-        scores.write(options.out, fused)
+        write(options.out, fused)
     return 1 if fused.broken else 0

@@ -1,33 +1,31 @@
 """The methods and the data sets; of one method its variants and recipes: actionprompt list [METHOD]"""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import tyro
-from rich.markup import escape
-from rich.table import Table
+from collections.abc import Iterable, Sequence
 
 from actionprompt import datasets, methods
-from actionprompt.commands._shared import out
-
-
-@dataclass(frozen=True)
-class List:
-    method: tyro.conf.Positional[str | None] = None
-    """A method, to see its variants and recipes."""
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(List, args=list(args), prog="actionprompt list", description=__doc__)
-    if options.method is not None:
-        module = methods.get(options.method)
-        out.print(escape(methods.summary(options.method)), highlight=False)
-        for what, table in (("variants", module.VARIANTS), ("recipes", module.RECIPES)):
-            out.print(f"{what}: {', '.join(table) or 'none'}", highlight=False, soft_wrap=True)
+    if not args:
+        for title, package in (("methods", methods), ("data sets", datasets)):
+            print(f"{title}:")
+            print_names((name, package.summary(name)) for name in package.names())
+        print("actionprompt list METHOD shows a method's variants and recipes.")
         return 0
-    for what, package in (("method", methods), ("data set", datasets)):
-        table = Table(what, "what it is")
-        for name in package.names():
-            table.add_row(name, escape(package.summary(name)))
-        out.print(table)
+    if len(args) > 1 or args[0].startswith("-"):
+        if args[0] in ("-h", "--help"):
+            print("usage: actionprompt list [METHOD]")
+            raise SystemExit(0)
+        raise ValueError(f"expected one method or nothing after `list`, got {' '.join(args)}")
+    module = methods.get(args[0])
+    print(methods.summary(args[0]))
+    for title, table in (("variants", module.VARIANTS), ("recipes", module.RECIPES)):
+        print(f"{title}: {', '.join(table) or 'none'}")
     return 0
+
+
+def print_names(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and what they are, in two columns."""
+    for name, summary in rows:
+        print(f"  {name:<20} {summary}")
+    print()

@@ -1,4 +1,4 @@
-"""The data sets. This folder is the registry: a file `name.py` is the data set `name`."""
+"""The data sets. This folder is the registry: the file `name.py` defines the data set `name`."""
 
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> tuple[str, ...]:
-    """All data sets, in alphabetical order."""
+    """The names of all data sets, in alphabetical order."""
     return registry.names(FOLDER)
 
 
@@ -27,9 +27,9 @@ def summary(name: str) -> str:
 
 
 def get(name: str) -> ModuleType:
-    """The data set's module; it has `INFO` and `load(root, *, split=1, part=...)`.
+    """The data set's module, with `INFO` and `load(root, *, split=1, part=...)`.
 
     Raises:
-        ValueError: no data set of that name (with the nearest ones).
+        ValueError: there is no data set of that name; the message suggests the nearest one.
     """
     return registry.load(__name__, name, names(), what="data set")

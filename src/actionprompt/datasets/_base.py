@@ -1,4 +1,4 @@
-"""What every data set has: facts about where it comes from, and class names. No torch, no decoding."""
+"""What every data set has: facts about its origin and file layout, and its class names. No torch, no decoding."""
 
 import hashlib
 import json
@@ -13,39 +13,39 @@ from actionprompt.clips import read_lines
 
 @dataclass(frozen=True)
 class Info:
-    """The facts about one data set that people, prompts and augmentations need."""
+    """Facts about one data set that users, prompts and augmentations need."""
 
     title: str
-    """Its name as the field writes it."""
+    """The name as written in the literature."""
     licence: str
     citation: str
     get: str
-    """Where and how to get it, and where to put it; shown to whoever lacks it."""
+    """Where and how to get it, and where to put it; shown where it is not found."""
     layouts: tuple[str, ...]
-    """Where a clip may lie under the root, without its suffix: a video file or a folder of pictures."""
+    """Patterns of a clip's path below the root, without suffix; a clip is a video file or an image folder."""
     lists: tuple[str, ...] = ()
-    """The official list files, as patterns; they may lie in the root or in `_lists.LIST_FOLDERS` under it."""
+    """The official list files, as glob patterns; searched for in `_lists.LIST_FOLDERS` below the root."""
     num_classes: int | None = None
-    """None where the user's own folder or list decides."""
+    """None where the user's own folder or list determines it."""
     counts: Mapping[tuple[int, str], int] = field(default_factory=dict)
-    """Clips per (split, part) in the official lists; a list with another number is refused."""
+    """Clips per (split, part) in the official lists; a list with a different number of clips is rejected."""
     sha256: Mapping[str, str] = field(default_factory=dict)
-    """Hash (`lists_sha256`) of official list files as published, by the file name or pattern in `lists`."""
+    """`lists_sha256` of the official list files as published, keyed by the file name or pattern in `lists`."""
     splits: tuple[int, ...] = (1,)
     parts: tuple[str, ...] = ("train", "test")
-    """Empty where the user's own folder or list decides: then the module has `parts(root)`."""
+    """Empty where the user's own folder or list determines them; the module then has `parts(root)`."""
     templates: tuple[str, ...] = ("a video of {}.",)
-    """Prompt templates with one `{}` for the readable class name."""
+    """Prompt templates with one `{}` for the readable English class name."""
     templates_zh: tuple[str, ...] = ("一段{}的视频。",)
-    """The same for the Chinese name."""
+    """The same for the Chinese class name."""
     flip: bool = True
-    """False where left and right (or any mirrored motion) are classes of their own: no horizontal flip in training."""
+    """False where mirroring changes the class (left and right are separate classes): no horizontal flip in training."""
     generated: bool = False
-    """True where the program makes the clips itself on first use: then no root is needed."""
+    """True where the library generates the clips on first use, so that no root is needed."""
     sizes: tuple[str, ...] = ()
-    """Of a generated data set, from the smallest to the largest."""
+    """The sizes of a generated data set, from the smallest to the largest."""
     letterbox: bool = False
-    """True where the clips' own shape gives the class away: scale every clip into one shape with borders."""
+    """True where a clip's aspect ratio reveals its class: letterbox all clips to one shape."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,25 @@ class Labels:
     """The class names of one data set, in the order of its official ids counted from 0."""
 
     source: tuple[str, ...]
+    """As the data set's authors spell them."""
     english: tuple[str, ...]
+    """Readable, for prompts."""
     chinese: tuple[str, ...] | None
 
 
 def lists_sha256(paths: Sequence[Path]) -> str:
-    """Hash of list files in name order; line endings and trailing blanks do not count, since copies differ in them."""
+    """SHA-256 of list files in name order, ignoring line endings and trailing whitespace, in which copies differ."""
     texts = ("\n".join(read_lines(path)) for path in sorted(paths, key=lambda path: path.name))
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Class names in id order from a file of one name per line, of `id,name` rows, or JSON `{name: id}`.
+    """Class names in id order, from a file with one name per line, with `id,name` rows, or with JSON `{name: id}`.
 
-    Ids must be 0..K-1, each once. A first row `id,name` is a header.
+    A first row `id,name` is taken as a header.
+
+    Raises:
+        ValueError: malformed JSON, ids that are not 0..K-1 with each exactly once, or a repeated name.
     """
     if path.suffix.lower() == ".json":
         try:
@@ -89,13 +94,13 @@ def read_names(path: Path) -> tuple[str, ...]:
         raise ValueError(f"{path}: expected class ids 0..{len(pairs) - 1}, each once; check the file")
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{path}: expected every class name once, but {twice!r} is there more than once")
+        raise ValueError(f"{path}: expected every class name once, but {twice!r} appears more than once")
     return names
 
 
 @lru_cache
 def read_labels(name: str) -> Labels:
-    """Class names that ship with the package: `labels/<name>.tsv`, columns source, English, Chinese."""
+    """The class names shipped with the package in `labels/<name>.tsv`, columns source, english and chinese."""
     path = Path(__file__).parent / "labels" / f"{name}.tsv"
     rows = [line.split("\t") for line in read_lines(path)]
     assert rows[0] == ["source", "english", "chinese"], path
@@ -105,7 +110,11 @@ def read_labels(name: str) -> Labels:
 
 
 def require_folder(root: Path, what: str) -> Path:
-    """`root` as a path that is a folder, or one line that says what was expected there."""
+    """`root` with `~` expanded; `what` names the data set in errors.
+
+    Raises:
+        ValueError: `root` does not exist or is not a folder.
+    """
     root = Path(root).expanduser()
     if not root.exists():
         raise ValueError(f"{what}: no folder {root}; check the path")

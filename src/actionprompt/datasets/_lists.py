@@ -1,6 +1,6 @@
-"""From official lists to clips: find the list files, read them line by line, find the clips they name. No decoding.
+"""From official lists to clips: find the list files, read them line by line, locate the clips they name. No decoding.
 
-A data set's own file says what its list lines mean and hands over `Row`s; everything about folders is here, once.
+A data set's own file parses its list format into `Row`s; all data sets share the folder handling here.
 """
 
 import os
@@ -13,12 +13,12 @@ from actionprompt.clips import VIDEO_SUFFIXES, Clip, ClipList, read_lines, some
 from actionprompt.datasets._base import Info, Labels, require_folder
 
 LIST_FOLDERS = (".", "annotations", "splits", "labels", "ucfTrainTestlist", "testTrainMulti_7030_splits")
-"""Where list files may lie under the root; the last two are what the official archives make."""
+"""Folders below the root that are searched for list files; the last two are created by the official archives."""
 ARCHIVES = (".rar", ".zip", ".tar", ".gz", ".tgz", ".7z")
 
 
 class NotThere(ValueError):
-    """A list or all of a list's clips are not there: what, and what to do about it."""
+    """A list file, or every clip of a list, is missing. `what` says which; the message also says what to do."""
 
     def __init__(self, what: str, to_do: str):
         super().__init__(f"{what}; {to_do}")
@@ -30,14 +30,18 @@ class Row:
     """One line of an official list."""
 
     key: str
-    """The clip as the list names it."""
+    """The clip as named in the list."""
     label: int
     fields: Mapping[str, str]
-    """What the layout patterns of `Info.layouts` are filled with; `name` is the clip's name without suffix."""
+    """Values for the placeholders in `Info.layouts`; `name` is the clip's file name without suffix."""
 
 
 def find_list(root: Path, names: Sequence[str], info: Info) -> Path:
-    """The first of these list files that exists in the root or in one of the usual folders below it."""
+    """The first of these list files that exists in one of `LIST_FOLDERS` below the root.
+
+    Raises:
+        NotThere: none of them exists.
+    """
     for name in names:
         for place in LIST_FOLDERS:
             if (root / place / name).is_file():
@@ -47,11 +51,13 @@ def find_list(root: Path, names: Sequence[str], info: Info) -> Path:
 
 
 def locate(root: Path, rows: Sequence[Row], info: Info) -> tuple[str, list[Path | None]]:
-    """Every row's clip (None where it is not there), as a video file of any known suffix or as a folder.
+    """The layout of the clips, and every row's path: a video file of any known suffix or a folder, None if missing.
 
-    All are looked for under one layout, the first that fits most of them; it is the first result, "" if none fits.
+    All rows are searched for under one layout, the one that finds most of them (of several, the first); "" if no layout
+    finds any.
 
-    Raises `ValueError` where one name stands for two clips (`a.avi` beside `a.mp4`).
+    Raises:
+        ValueError: two clips have the same name without suffix (`a.avi` next to `a.mp4`).
     """
     listings: dict[str, dict[str, str]] = {}
 
@@ -75,7 +81,7 @@ def locate(root: Path, rows: Sequence[Row], info: Info) -> tuple[str, list[Path 
 
 
 def _listing(folder: Path, info: Info) -> dict[str, str]:
-    """Clip name without suffix -> directory entry, for the videos and folders in here."""
+    """Clip name without suffix -> directory entry, for the videos and subfolders of `folder`."""
     if not folder.is_dir():
         return {}
     names: dict[str, str] = {}
@@ -95,13 +101,13 @@ def _listing(folder: Path, info: Info) -> dict[str, str]:
 
 
 def archives(root: Path) -> list[str]:
-    """Archives that lie in the root or one folder below it, relative to it."""
+    """Archives in the root or one folder below it, as paths relative to the root."""
     found = [*root.glob("*"), *root.glob("*/*")]
     return sorted(str(p.relative_to(root)) for p in found if p.suffix.lower() in ARCHIVES and p.is_file())
 
 
 def check_split_and_part(info: Info, split: int, part: str) -> None:
-    """Refuses a split or part that the data set does not have."""
+    """Raises `ValueError` for a split or part that the data set does not have."""
     if split not in info.splits:
         raise ValueError(f"{info.title}: expected split {some(info.splits, 10)}, got {split}")
     if part not in ("train", "test"):
@@ -112,22 +118,26 @@ def check_split_and_part(info: Info, split: int, part: str) -> None:
 
 
 def check_count(info: Info, split: int, part: str, found: int, file: Path) -> None:
-    """Refuses a list that does not have its official number of clips."""
+    """Raises `ValueError` for a list that does not have its official number of clips."""
     expected = info.counts.get((split, part))
     if expected is not None and found != expected:
         raise ValueError(
             f"{info.title}: expected {expected} clips in the {part} list of split {split}, got {found} from {file}; "
-            "the list was cut or changed, take the official one"
+            "the list is truncated or was modified; use the official one"
         )
 
 
 def clip_list(
     name: str, info: Info, labels: Labels, root: Path, rows: Sequence[Row], max_missing: int | None
 ) -> ClipList:
-    """The list's clips where they lie under root.
+    """The listed clips with their paths below `root`.
 
-    `max_missing` is the number of listed clips that may be absent, 0 unless told: those are left out and named in
-    `missing`. None gives the whole list without looking for files (its paths are the keys under root).
+    `max_missing` is the number of listed clips that may be missing, usually 0; missing clips are left out and named in
+    `ClipList.missing`. None returns the whole list without looking for files; each path is then `root / key`.
+
+    Raises:
+        NotThere: all listed clips are missing.
+        ValueError: `root` is not a folder, or more than `max_missing` clips are missing.
     """
     build = partial(
         ClipList,
@@ -151,14 +161,14 @@ def clip_list(
     if len(missing) > max_missing:
         raise ValueError(
             f"{name}: {len(missing)} of {len(rows)} listed clips are missing under {root} (layout {layout}): "
-            f"{some(missing)}; complete the data set, or allow it with max_missing={len(missing)}"
+            f"{some(missing)}; complete the data set, or accept this with max_missing={len(missing)}"
         )
     clips = tuple(Clip(row.key, path, row.label) for row, path in zip(rows, paths) if path is not None)
     return build(clips=clips, missing=tuple(missing), layout=layout)
 
 
 def semicolon_rows(file: Path, source_names: Sequence[str]) -> list[Row]:
-    """Rows of a list with `<clip>;<class>` per line, as Something-Something V1 and Jester publish them."""
+    """Rows of a list with `<clip>;<class>` per line, the format of Something-Something V1 and Jester."""
     ids = {name: index for index, name in enumerate(source_names)}
     rows = []
     for number, line in enumerate(read_lines(file), 1):

@@ -1,21 +1,22 @@
-"""ActionWorld: generated videos of people doing things, in which motion and appearance are known exactly.
+"""ActionWorld: generated videos of human actions, in which motion and appearance are known exactly.
 
-36 classes of three kinds (`KIND`). Reversible: ten pairs (`PAIRS`) whose clips are twins, the same rendering played
-forwards and backwards, both in the same part, so no statistic of the frames that ignores their order can tell the two
-classes apart. Cyclic: ten classes that differ in limb or rhythm, two of them (clapping slowly, clapping quickly) in
-nothing but rhythm. Still: six that one frame shows. The first and the second half of the classes, base and novel, hold
-equally many of each kind; twins are on one side.
+36 classes of three kinds (`KIND`). Reversible: ten pairs (`PAIRS`) of classes whose clips are twins, the same rendering
+played forwards and backwards, both in the same part, so no order-invariant statistic of the frames can tell the two
+classes apart. Cyclic: ten classes that differ in limb or rhythm; two of them (clapping slowly, clapping quickly) differ
+in rhythm only. Still: six classes that a single frame shows. The first half of the classes (base) and the second
+(novel) contain equally many of each kind; both classes of a pair are in the same half.
 
-Actors and backgrounds are divided into three folds that share none. Split k tests on fold k and trains on the other
-two. Each class has one of nine places as its home; each place is home to four classes, and twins share theirs:
+Actors and backgrounds are divided into three disjoint folds. Split k tests on fold k and trains on the other two. Each
+class has one of nine places as its home; each place is home to four classes, and both classes of a pair share theirs:
 
-- `train` and `test` have the same correlation of place and action: three of four clips play at home, the others at one
-  of the other eight places, drawn evenly. Who sees nothing but the place gets about 18.75 % in `test` (chance 2.8 %).
-- `scene_bias` has the actors and backgrounds of `test` and the correlation inverted: no clip plays at home, so every
-  place speaks for wrong classes, and who follows the place alone gets 0 %. The accuracy in `test` less that in
-  `scene_bias` is what a model owes to the scene.
+- `train` and `test` have the same correlation between place and action: three of four clips are set in the home place,
+  the others in one of the other eight places, drawn uniformly. A classifier that sees only the place reaches about
+  18.75 % in `test` (chance 2.8 %).
+- `scene_bias` has the actors and backgrounds of `test` with the correlation inverted: no clip is set in its home place,
+  so every place suggests wrong classes, and a classifier that relies on the place alone gets 0 %. The accuracy in
+  `test` minus that in `scene_bias` measures how much a model relies on the scene.
 
-Actor, camera, light, speed and style are drawn independently of the class. Few-shot and base-to-novel draw from
+Actor, camera, lighting, speed and style are drawn independently of the class. Few-shot and base-to-novel draw from
 `train`.
 """
 
@@ -30,12 +31,12 @@ from actionprompt.world.build import Scene, build, folder
 __all__ = ["INFO", "KIND", "PAIRS", "SIZES", "load"]
 
 SIZES = {"mini": 2, "small": 10, "full": 50}
-"""Clips of each class in each fold: `train` has twice as many, `test` and `scene_bias` as many. A smaller size is the
-beginning of a larger one, so nothing is built twice."""
+"""Clips per class and fold: `train` has twice as many (two folds), `test` and `scene_bias` this many. A smaller size is
+the beginning of a larger one, so nothing is built twice."""
 
 INFO = Info(
     title="ActionWorld",
-    licence="Apache-2.0, like the program that draws it",
+    licence="Apache-2.0, like the program that renders it",
     citation="ActionPrompt, ActionWorld version 1",
     get="it is built on first use; nothing is downloaded",
     layouts=("v{version}-{size_px}px/fold{fold}/{role}/{class}/{number}",),
@@ -60,11 +61,16 @@ def load(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> ClipList:
-    """The clips of one part; what is not there yet is built, about 35 clips a second and core.
+    """The clips of one part; clips that do not exist yet are built, about 35 per second and core.
 
-    `root` is where the clips lie or shall lie, by default `actionworld` in `$ACTIONPROMPT_CACHE` or in
-    `~/.cache/actionprompt`. With `max_missing` other than 0 nothing is built: absent clips are named in `missing`, or,
-    with None, nothing is looked for. `workers` and `progress` are those of `world.build.build`.
+    `root` is the data-set root, existing or to be created; by default `actionworld` in `$ACTIONPROMPT_CACHE`, or in
+    `~/.cache/actionprompt` if that is not set. `size_px` is the side of the square frames in pixels. With `max_missing`
+    other than 0 nothing is built: missing clips are left out and named in `ClipList.missing`; None does not look for
+    files. `workers` and `progress` are those of `world.build.build`.
+
+    Raises:
+        ValueError: an unknown split, part or size, an odd `size_px` or one below 16, more than `max_missing` missing
+            clips, or a clip whose file was changed after it was built.
     """
     if split not in INFO.splits:
         raise ValueError(f"{INFO.title}: expected split 1, 2 or 3, got {split}")
@@ -95,7 +101,7 @@ def load(
     missing = () if not max_missing else tuple(clip.key for clip in clips if not clip.path.exists())
     if max_missing and len(missing) > max_missing:
         raise ValueError(
-            f"{INFO.title}: {len(missing)} of {len(clips)} clips of {part} are not in {here}; max_missing=0 builds them"
+            f"{INFO.title}: {len(missing)} of {len(clips)} {part} clips are not in {here}; max_missing=0 builds them"
         )
     gone = set(missing)
     return ClipList(

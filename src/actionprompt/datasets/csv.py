@@ -1,13 +1,14 @@
-"""Your own clips, listed in a table: columns `path,label[,split]`.
+"""Your own clips, listed in a table with the columns `path,label[,split]`.
 
-A first row that names `path` and `label` is a header and allows any column order and further columns (not read);
-without one the columns are path, label and, if there is a third, split. Quoting as in RFC 4180, so a path may hold
-commas; `.tsv` files are separated by tabs. UTF-8, BOM and CRLF are fine. Paths are relative to `files`, else to the
-list's own folder. A label is a class name, or an id from 0 when `names` (a file or a sequence) gives the names. Without
-`names` the classes are the labels of the whole table in sorted order, so that all parts count alike. The split column
-names parts (`train`, `val`, `test`, ...) and is required as soon as a part is asked for.
+A first row that names `path` and `label` is a header: the columns may then be in any order, and further columns are
+ignored. Without a header the columns are path, label and, if there is a third one, split. Quoting follows RFC 4180, so
+a path may contain commas; `.tsv` files are tab-separated. Text is UTF-8, with or without BOM and CRLF. Paths are
+relative to `files`, by default the table's own folder. A label is a class name or, if `names` (a file or a sequence)
+gives the class names, an id counted from 0. Without `names` the classes are the labels of the whole table in sorted
+order, so that all parts use the same ids. The split column names parts (`train`, `val`, `test`, ...) and is required
+when a part is requested.
 
-Every row becomes a clip or an error with its line number: nothing is left out, unless `max_missing` allows it.
+Every row becomes a clip or an error with its line number; no row is skipped unless `max_missing` allows it.
 """
 
 import csv
@@ -28,7 +29,7 @@ INFO = Info(
 
 
 def parts(root: str | Path) -> tuple[str | None, ...]:
-    """The parts that the table's split column names; (None,) without such a column."""
+    """The parts named in the table's split column, in order of appearance; (None,) without such a column."""
     cells, columns = _cells(Path(root).expanduser())
     return tuple(dict.fromkeys(row[columns["split"]] for _, row in cells)) if "split" in columns else (None,)
 
@@ -42,17 +43,21 @@ def load(
     names: str | Path | Sequence[str] | None = None,
     max_missing: int | None = 0,
 ) -> ClipList:
-    """The rows of the table `root` whose split column says `part`, or all rows.
+    """The rows of the table `root` whose split column is `part`, or all rows.
 
-    `max_missing`: how many clips may be absent, named in `missing`; None does not look for them. Raises `ValueError`
-    with the line number for a row with too few columns, an unknown label, or a path named twice.
+    `files` and `names`: see above. `max_missing` is the number of clips that may be missing; these are left out and
+    named in `ClipList.missing`. None does not look for files.
+
+    Raises:
+        ValueError: with the line number, a row with too few columns or an empty cell, an unknown label, or a path that
+            is listed twice; also if the table has no row of that part, or more than `max_missing` clips are missing.
     """
     table = Path(root).expanduser()
     if split != 1:
         raise ValueError(f"csv: a table has one split, got split {split}; use its split column for parts")
     cells, columns = _cells(table)
     if part is not None and "split" not in columns:
-        raise ValueError(f"{table}: part {part!r} was asked for, but the table has no split column (path,label,split)")
+        raise ValueError(f"{table}: part {part!r} was requested, but the table has no split column (path,label,split)")
     class_names, ids = _classes(table, {row[columns["label"]] for _, row in cells}, names)
 
     base = table.parent if files is None else Path(files).expanduser()
@@ -72,7 +77,7 @@ def load(
 
     missing = [key for key, clip in clips.items() if not clip.path.exists()] if max_missing is not None else []
     if len(missing) > (max_missing or 0):
-        raise ValueError(f"{table}: {len(missing)} of {len(clips)} clips are not under {base}: {some(missing)}")
+        raise ValueError(f"{table}: {len(missing)} of {len(clips)} clips are missing under {base}: {some(missing)}")
     return ClipList(
         f"csv/{table.stem}" + (f"/{part}" if part else ""),
         tuple(clip for key, clip in clips.items() if key not in set(missing)),
@@ -83,7 +88,7 @@ def load(
 
 
 def _cells(table: Path) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
-    """Rows with their line numbers, and which column is which."""
+    """The rows with their line numbers, and the index of each known column."""
     reader = csv.reader(read_lines(table), delimiter="\t" if table.suffix == ".tsv" else ",")
     cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     header = [cell.lower() for cell in cells[0][1]] if cells else []
@@ -105,7 +110,7 @@ def _cells(table: Path) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
 def _classes(
     table: Path, labels: set[str], names: str | Path | Sequence[str] | None
 ) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The class names in order, and what each label of the table counts as."""
+    """The class names in id order, and the id of each label that the table may use."""
     if names is None:
         if all(label.isdigit() for label in labels):
             raise ValueError(

@@ -3,11 +3,11 @@
 H. Kuehne, H. Jhuang, E. Garrote, T. Poggio, T. Serre: HMDB: A Large Video Database for Human Motion Recognition, ICCV
 2011. Licence: CC BY 4.0 (the authors' page).
 
-Lists as published: one file per class and split, `<class>_test_split<n>.txt`, a line per clip with its name, a number
-and a trailing blank: 1 train, 2 test, 0 not used in this split. Each split has 70 train and 30 test clips per class.
-The readable class names are those of the authors' page ("fall on the floor" for `fall_floor`); papers often prompt with
-the folder name, blanks for underscores: that is `source_names`, and the class-text hash in a record tells the two
-apart.
+Lists as published: one file per class and split, `<class>_test_split<n>.txt`, with one line per clip: its name, a
+number and a trailing space. 1 means train, 2 test, 0 not used in this split. Each split has 70 train and 30 test clips
+per class. The readable class names are those of the authors' page ("fall on the floor" for `fall_floor`); papers often
+prompt with the folder name (`source_names`), underscores replaced by spaces. The class-text hash in a record tells the
+two apart.
 """
 
 from pathlib import Path
@@ -21,8 +21,7 @@ INFO = Info(
     licence="CC BY 4.0",
     citation="Kuehne et al., HMDB: A Large Video Database for Human Motion Recognition, ICCV 2011",
     get="get hmdb51_org.rar and test_train_splits.rar from serre-lab.clps.brown.edu (HMDB, Download), extract the "
-    "first and "
-    "the 51 archives inside it into ROOT/<class>/ and the second into ROOT/",
+    "first and the 51 archives inside it into ROOT/<class>/, and the second into ROOT/",
     layouts=(
         "{class}/{name}",
         "videos/{class}/{name}",
@@ -42,7 +41,7 @@ INFO = Info(
 
 
 def rows(root: Path, split: int, part: str) -> list[Row]:
-    """The clips of one part in the order of the 51 list files; `key` is `<class>/<file name>`."""
+    """The clips of one part, in the order of the 51 list files; `key` is `<class>/<file name>`."""
     check_split_and_part(INFO, split, part)
     wanted = {"train": "1", "test": "2"}[part]
     found: list[Row] = []

@@ -3,9 +3,9 @@
 W. Kay et al.: The Kinetics Human Action Video Dataset, arXiv:1705.06950, 2017. The annotations are CC BY 4.0; each
 video belongs to whoever uploaded it.
 
-Videos vanish from YouTube, so copies differ: validation lists of 19,877 and of 19,796 rows are both in wide use. No
-count is asserted here; the list's own hash and number of clips go into every record, and `max_missing` says how
-many listed clips may be absent. The part `test` is the official validation list, as in the literature.
+Videos disappear from YouTube, so copies differ: validation lists of 19,877 and of 19,796 rows are both widely used. The
+number of clips is therefore not checked; the list's hash and number of clips go into every record, and `max_missing`
+sets how many listed clips may be missing. The part `test` is the official validation list, as in the literature.
 
 Lists: `train.csv` and `val.csv` (or `validate.csv`) as published, with the columns label, youtube_id, time_start,
 time_end; or `kinetics400_{train,val}_list_videos.txt`, `<path> <id>` per line with ids from 0 in alphabetical order.
@@ -58,8 +58,8 @@ NAMES = {
 
 
 def rows(root: Path, split: int, part: str) -> list[Row]:
-    """The clips of one part in the list's order; `key` is `<train|val>/<id>_<start>_<end>`, or the path in a text
-    list."""
+    """The clips of one part, in the order of the list. `key` is `<train|val>/<id>_<start>_<end>` (times in seconds) or,
+    with a text list, the path in the list."""
     check_split_and_part(INFO, split, part)
     file = find_list(root, NAMES[part], INFO)
     folder = {"train": "train", "test": "val"}[part]
@@ -100,7 +100,7 @@ def _from_text(file: Path, num_classes: int) -> Iterator[tuple[str, int]]:
 
 
 def load(root: str | Path, *, split: int = 1, part: str = "train", max_missing: int | None = 0) -> ClipList:
-    """The one split; part `test` is the validation list. `max_missing`: see `_lists.clip_list`."""
+    """There is one split; part `test` is the official validation list. `max_missing`: see `_lists.clip_list`."""
     root = require_folder(Path(root), INFO.title)
     found = rows(root, split, part)
     return clip_list(f"kinetics400/{part}", INFO, read_labels("kinetics400"), root, found, max_missing)

@@ -1,8 +1,9 @@
-"""Mini-Kinetics-200: 80,000 train and 5,000 validation clips of Kinetics-400, 200 of its actions.
+"""Mini-Kinetics-200: 80,000 train and 5,000 validation clips of 200 actions, a subset of Kinetics-400.
 
-S. Xie, C. Sun, J. Huang, Z. Tu, K. Murphy: Rethinking Spatiotemporal Feature Learning, ECCV 2018. The lists are YouTube
-ids alone: class and times come from the Kinetics-400 lists, which must lie beside them, and so do the videos.
-Class names are Kinetics-400's. The part `test` is the official validation list. Licence: as Kinetics-400.
+S. Xie, C. Sun, J. Huang, Z. Tu, K. Murphy: Rethinking Spatiotemporal Feature Learning, ECCV 2018. The lists contain
+YouTube ids only: classes and times come from the Kinetics-400 lists, which must be under the same root, as must the
+videos. Class names are those of Kinetics-400. The part `test` is the official validation list. Licence: as
+Kinetics-400.
 """
 
 from pathlib import Path
@@ -28,7 +29,7 @@ INFO = Info(
 
 
 def rows(root: Path, split: int, part: str) -> list[Row]:
-    """The clips of one part in the order of the id list; `key` as in Kinetics-400."""
+    """The clips of one part, in the order of the id list; `key` as in Kinetics-400."""
     check_split_and_part(INFO, split, part)
     file = find_list(root, [{"train": "train_ytid_list.txt", "test": "val_ytid_list.txt"}[part]], INFO)
     wanted = read_lines(file)
@@ -51,7 +52,7 @@ def rows(root: Path, split: int, part: str) -> list[Row]:
 
 
 def load(root: str | Path, *, split: int = 1, part: str = "train", max_missing: int | None = 0) -> ClipList:
-    """The one split; part `test` is the validation list. `max_missing`: see `_lists.clip_list`."""
+    """There is one split; part `test` is the official validation list. `max_missing`: see `_lists.clip_list`."""
     root = require_folder(Path(root), INFO.title)
     found = rows(root, split, part)
     return clip_list(f"mini_kinetics200/{part}", INFO, read_labels("mini_kinetics200"), root, found, max_missing)

@@ -1,11 +1,11 @@
 """Something-Something V1: 108,499 clips of 174 hand-and-object actions, as folders of JPEG frames.
 
 R. Goyal et al.: The "something something" video database for learning and evaluating visual common sense, ICCV 2017.
-Licence: research only, by the licence of Qualcomm's AI datasets page, where it is handed out after registration.
+Licence: research only, under the licence on Qualcomm's AI datasets page, which requires registration.
 
 Lists as published: `something-something-v1-{train,validation}.csv`, `<id>;<class>` per line. Ids follow the official
 `something-something-v1-labels.csv`, whose order differs from V2's over the same 174 names. The part `test` is the
-official validation list (the labels of the test list were never published with it). Left and right are classes: never
+official validation list (the labels of the test list were not published). Left and right are separate classes: never
 flip.
 """
 
@@ -21,8 +21,7 @@ INFO = Info(
     citation='Goyal et al., The "something something" video database for learning and evaluating visual common sense, '
     "ICCV 2017",
     get="register at developer.qualcomm.com/software/ai-datasets/something-something for V1, extract all parts "
-    "together so "
-    "that the frame folders lie in ROOT/20bn-something-something-v1/<id>/, and put the CSV lists into "
+    "together so that the frames are in ROOT/20bn-something-something-v1/<id>/, and put the CSV lists into "
     "ROOT/annotations/",
     layouts=("20bn-something-something-v1/{name}", "rawframes/{name}", "frames/{name}", "{name}"),
     lists=("something-something-v1-train.csv", "something-something-v1-validation.csv"),
@@ -35,7 +34,7 @@ LIST = {"train": "something-something-v1-train.csv", "test": "something-somethin
 
 
 def rows(root: Path, split: int, part: str) -> list[Row]:
-    """The clips of one part in the list's order; `key` is the clip's number."""
+    """The clips of one part, in the order of the list; `key` is the clip's number."""
     check_split_and_part(INFO, split, part)
     file = find_list(root, [LIST[part]], INFO)
     found = semicolon_rows(file, read_labels("something_v1").source)
@@ -44,7 +43,7 @@ def rows(root: Path, split: int, part: str) -> list[Row]:
 
 
 def load(root: str | Path, *, split: int = 1, part: str = "train", max_missing: int | None = 0) -> ClipList:
-    """The one split; part `test` is the validation list. `max_missing`: see `_lists.clip_list`."""
+    """There is one split; part `test` is the official validation list. `max_missing`: see `_lists.clip_list`."""
     root = require_folder(Path(root), INFO.title)
     found = rows(root, split, part)
     return clip_list(f"something_v1/{part}", INFO, read_labels("something_v1"), root, found, max_missing)

@@ -1,12 +1,12 @@
 """Something-Something V2: 220,847 clips (WebM) of 174 hand-and-object actions.
 
 R. Goyal et al., ICCV 2017 (as V1); V2: F. Mahdisoltani et al.: On the effectiveness of task granularity for transfer
-learning, arXiv:1804.09235, 2018. Licence: research only, by the licence of Qualcomm's AI datasets page.
+learning, arXiv:1804.09235, 2018. Licence: research only, under the licence on Qualcomm's AI datasets page.
 
-Lists as published: `something-something-v2-{train,validation}.json` (also handed out as `train.json`,
+Lists as published: `something-something-v2-{train,validation}.json` (also distributed as `train.json` and
 `validation.json`), a list of objects whose `template` is the class with brackets around its placeholders: "Holding
 [something] next to [something]". Ids follow the official `something-something-v2-labels.json`. The part `test` is the
-official validation list. Left and right are classes: never flip.
+official validation list. Left and right are separate classes: never flip.
 """
 
 import json
@@ -22,8 +22,8 @@ INFO = Info(
     citation='Goyal et al., The "something something" video database for learning and evaluating visual common sense, '
     "ICCV 2017; Mahdisoltani et al., arXiv:1804.09235, 2018",
     get="register at developer.qualcomm.com/software/ai-datasets/something-something for V2, extract all parts "
-    "together so "
-    "that the videos lie in ROOT/20bn-something-something-v2/<id>.webm, and put the JSON lists into ROOT/labels/",
+    "together so that the videos are ROOT/20bn-something-something-v2/<id>.webm, and put the JSON lists into "
+    "ROOT/labels/",
     layouts=("20bn-something-something-v2/{name}", "videos/{name}", "rawframes/{name}", "frames/{name}", "{name}"),
     lists=(
         "something-something-v2-labels.json",
@@ -45,7 +45,7 @@ LIST = {
 
 
 def rows(root: Path, split: int, part: str) -> list[Row]:
-    """The clips of one part in the list's order; `key` is the clip's number."""
+    """The clips of one part, in the order of the list; `key` is the clip's number."""
     check_split_and_part(INFO, split, part)
     file = find_list(root, LIST[part], INFO)
     ids = {name: index for index, name in enumerate(read_labels("something_v2").source)}
@@ -64,7 +64,7 @@ def rows(root: Path, split: int, part: str) -> list[Row]:
 
 
 def load(root: str | Path, *, split: int = 1, part: str = "train", max_missing: int | None = 0) -> ClipList:
-    """The one split; part `test` is the validation list. `max_missing`: see `_lists.clip_list`."""
+    """There is one split; part `test` is the official validation list. `max_missing`: see `_lists.clip_list`."""
     root = require_folder(Path(root), INFO.title)
     found = rows(root, split, part)
     return clip_list(f"something_v2/{part}", INFO, read_labels("something_v2"), root, found, max_missing)

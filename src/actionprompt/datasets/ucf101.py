@@ -1,12 +1,12 @@
 """UCF-101: 13,320 clips of 101 actions from YouTube, three official splits.
 
 K. Soomro, A. R. Zamir, M. Shah: UCF101: A Dataset of 101 Human Action Classes From Videos in The Wild, CRCV-TR-12-01,
-2012. The authors name no licence; for research.
+2012. The authors state no licence; for research.
 
 Lists as published: `trainlist0<n>.txt` with `<class>/<file> <id>` and `testlist0<n>.txt` with `<class>/<file>`, CRLF,
-ids from 1 in the order of `classInd.txt`. One class is HandstandPushups as a folder and HandStandPushups in its file
-names. The readable names are those of the published CLIP prompts, in lower case (openai/CLIP, MIT); their order is not
-the official one in four places, which is why classes are matched by name and never by such a list's position.
+ids from 1 in the order of `classInd.txt`. One class is spelled HandstandPushups as a folder and HandStandPushups in its
+file names. The readable names are those of the published CLIP prompts, in lower case (openai/CLIP, MIT); their order
+differs from the official one in four places, so classes are matched by name and never by position in such a list.
 """
 
 from pathlib import Path
@@ -17,12 +17,11 @@ from actionprompt.datasets._lists import Row, check_count, check_split_and_part,
 
 INFO = Info(
     title="UCF-101",
-    licence="none named; for research",
+    licence="none stated; for research",
     citation="Soomro et al., UCF101: A Dataset of 101 Human Action Classes From Videos in The Wild, CRCV-TR-12-01, "
     "2012",
     get="get UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip from www.crcv.ucf.edu/data/UCF101.php and "
-    "extract both "
-    "into ROOT/",
+    "extract both into ROOT/",
     layouts=(
         "{class}/{name}",
         "UCF-101/{class}/{name}",
@@ -60,7 +59,7 @@ INFO = Info(
 
 
 def rows(root: Path, split: int, part: str) -> list[Row]:
-    """The clips of one part in the list's order; `key` is `<class>/<file name>` as in the list."""
+    """The clips of one part, in the order of the list; `key` is `<class>/<file name>` as in the list."""
     check_split_and_part(INFO, split, part)
     file = find_list(root, [f"{part}list{split:02}.txt"], INFO)
     ids = {name: index for index, name in enumerate(read_labels("ucf101").source)}

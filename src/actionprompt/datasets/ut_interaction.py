@@ -1,15 +1,16 @@
 """UT-Interaction, segmented: 60 clips per set of two people, six actions, ten video sequences.
 
 M. S. Ryoo, J. K. Aggarwal: UT-Interaction Dataset, ICPR Contest on Semantic Description of Human Activities, 2010. The
-authors name no licence; for research.
+authors state no licence; for research.
 
-There are no list files: a clip's name is `<number>_<sequence>_<class>.avi`. Protocol of the contest: leave one sequence
-out, so split k (1 to 10) tests on the k-th sequence and trains on the other nine. In set 1, sequence 6 has no punching
-clip and sequence 8 has two, so a split tests on 5, 6 or 7 clips.
+There are no list files: a clip's name is `<number>_<sequence>_<class>.avi`. The contest's protocol is
+leave-one-sequence-out: split k (1 to 10) tests on the k-th sequence and trains on the other nine. In set 1, sequence 6
+has no punching clip and sequence 8 has two, so a split tests on 5, 6 or 7 clips.
 
-The clips are cut tightly around the action: the file's width, height and length alone tell about 57 %, its aspect alone
-about 52 % (chance is 16.7 %; `benchmarks/real_data.py`). Letterbox every clip to one shape; the bars still show the
-aspect, so report beside these numbers.
+The clips are cropped tightly around the action: a classifier that sees only width, height and length of the clip
+reaches about 57 %, one that sees only its aspect ratio about 52 % (chance 16.7 %;
+`benchmarks/experiments/real_data.py`). Letterbox all clips to one shape; the bars still show the aspect ratio, so
+report accuracies next to these baselines.
 """
 
 import re
@@ -21,12 +22,11 @@ from actionprompt.datasets._lists import archives, check_split_and_part
 
 INFO = Info(
     title="UT-Interaction",
-    licence="none named; for research",
+    licence="none stated; for research",
     citation="Ryoo and Aggarwal, UT-Interaction Dataset, ICPR Contest on Semantic Description of Human Activities, "
     "2010",
     get="get the segmented set 1 or set 2 from cvrc.ece.utexas.edu/SDHA2010/Human_Interaction.html and put its 60 "
-    "clips into "
-    "ROOT/ (one set per root)",
+    "clips into ROOT/ (one set per root)",
     layouts=("{number}_{sequence}_{class}",),
     num_classes=6,
     splits=tuple(range(1, 11)),
@@ -36,9 +36,10 @@ INFO = Info(
 
 
 def load(root: str | Path, *, split: int = 1, part: str = "train", max_missing: int | None = 0) -> ClipList:
-    """Leave-one-sequence-out: part `test` is the sequence `split`, part `train` all others; keys are file names.
+    """Leave-one-sequence-out: part `test` is the `split`-th sequence, part `train` all others; keys are file names.
 
-    Raises `ValueError` unless there are 60 clips (up to `max_missing` fewer) of ten sequences.
+    Raises:
+        ValueError: there are not 60 clips (up to `max_missing` fewer, any number with None) of ten sequences.
     """
     check_split_and_part(INFO, split, part)
     root = require_folder(Path(root), INFO.title)

@@ -1,4 +1,4 @@
-"""The methods. This folder is the registry: a file `name.py` is the method `name`. Listing them imports no torch."""
+"""The methods. This folder is the registry: the file `name.py` is the method `name`. Listing them imports no torch."""
 
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> tuple[str, ...]:
-    """All methods, in alphabetical order."""
+    """The names of all methods, in alphabetical order."""
     return registry.names(FOLDER)
 
 
@@ -25,11 +25,12 @@ def summary(name: str) -> str:
 
 
 def get(name: str) -> ModuleType:
-    """The file of a method: its `Config` and `Model`, and the tables `VARIANTS`, `RECIPES`, `ABLATIONS`, `CARD` and
-    `PUBLISHED`, which are empty where the file has none.
+    """The module of a method: its `Config` and `Model`, and the tables `VARIANTS`, `RECIPES`, `ABLATIONS`, `CARD` and
+    `PUBLISHED`. The tables are optional in the file; missing ones are set to empty ones here.
 
     Raises:
-        ValueError: no method of that name (with the nearest ones), or a file without `Config` or `Model`.
+        ValueError: there is no method of that name (the message names the closest one), or its file has no `Config` or
+            no `Model`.
     """
     module: Any = registry.load(__name__, name, names(), what="method")
     if not is_dataclass(getattr(module, "Config", None)) or not isinstance(getattr(module, "Model", None), type):

@@ -1,6 +1,7 @@
-"""The networks beta of `dual_semantic_tpr`, which rewrite the prompts of a layer (Deng et al., 2024, Eq. 12 and Table 3).
+"""The networks beta of `dual_semantic_tpr`, which rewrite a layer's prompts (Deng et al., 2024, Eq. 12, Table 3).
 
-The paper names the networks and prints one number of parameters for one of them; widths and wiring are reconstructed.
+The paper names the networks and prints a single parameter count, for one of them. Their widths and inner structure are
+reconstructed, as described in `dual_semantic_tpr`.
 
 Letters: N videos, T frames, P prompts of a frame, S global prompts, D tower width, H width inside beta.
 """
@@ -15,11 +16,11 @@ from torch import Tensor, nn
 from actionprompt.layers import Block
 
 INNER_WIDTH = {"mlp": 1000, "lstm": 352, "transformer": 224, "tada": 408, "c3d": 336, "r2plus1d": 336}
-"""H for D = 768: what brings the trained parameters to 54.2 M within 1 % (Table 6); in proportion for another D."""
+"""H for D = 768, chosen so that the trained parameters are 54.2 M within 1 % (Table 6); otherwise proportional to D."""
 
 
 class FrameSequence(nn.Module):
-    """LSTM or two transformer layers over the P prompts of each frame."""
+    """An LSTM layer or two transformer layers over the P prompts of each frame."""
 
     def __init__(self, width: int, *, lstm: bool) -> None:
         super().__init__()
@@ -36,7 +37,7 @@ class FrameSequence(nn.Module):
 
 
 class Conv(nn.Conv2d):
-    """Convolution over time x prompts that keeps the size, channels last."""
+    """Convolution over time x prompts, zero-padded to keep the size, channels last."""
 
     def __init__(self, width_in: int, width_out: int, over_time: int, over_prompts: int) -> None:
         super().__init__(width_in, width_out, (over_time, over_prompts), padding=(over_time // 2, over_prompts // 2))
@@ -46,8 +47,8 @@ class Conv(nn.Conv2d):
 
 
 class TAda(nn.Module):
-    """Temporally adaptive convolution (Huang et al., ICLR 2022): the kernel over the prompts is scaled, per frame and
-    input channel, by the frame's context; that is the same as scaling its input."""
+    """Temporally adaptive convolution (Huang et al., ICLR 2022): the kernel over the prompts is scaled per frame and
+    input channel by factors computed from the frame's temporal context, which equals scaling its input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -71,22 +72,23 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "transformer": lambda width: FrameSequence(width, lstm=False),
     "tada": TAda,
     "c3d": lambda width: Conv(width, width, 3, 3),
-    # the middle width of Tran et al. (CVPR 2018, Sec. 3.5), for as many parameters as c3d: 9 H^2 / (3 H + 3 H)
+    # middle width after Tran et al. (CVPR 2018, Sec. 3.5), for as many parameters as c3d: 9 H^2 / (3 H + 3 H)
     "r2plus1d": lambda w: nn.Sequential(Conv(w, w * 3 // 2, 1, 3), nn.ReLU(), Conv(w * 3 // 2, w, 3, 1)),
 }
 
 Pieces = list[Float[Tensor, "#N #T _ D"]]
-"""The prompts of a layer along their axis P: summary [N, T, 1, D], global [1, 1, S, D], interchange [N, 1, T, D]. An
-axis of length 1 stands for the same in every video or frame; it is expanded only where the numbers differ."""
+"""The prompts of a layer, in pieces along their axis P: summary [N, T, 1, D], global [1, 1, S, D], interchange
+[N, 1, T, D]. Along an axis N or T of length 1 a piece is the same for every video or frame; it is expanded only where
+the values differ."""
 
 
 def join(pieces: Pieces, size: Sequence[int]) -> Float[Tensor, "N T P D"]:
-    """The pieces as one tensor; `size` is (N, T)."""
+    """The pieces, expanded to `size` = (N, T) and concatenated along P."""
     return torch.cat([piece.expand(*size, -1, -1) for piece in pieces], 2)
 
 
 class Beta(nn.Module):
-    """The reparameterisation network of Eq. 12, without its residual."""
+    """The reparameterisation network beta of Eq. 12, without the residual. Its up projection starts at zero."""
 
     def __init__(self, width: int, kind: str) -> None:
         super().__init__()
@@ -96,7 +98,7 @@ class Beta(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, pieces: Pieces) -> Pieces:
-        """Shared prompts pass the down projection once; from there on they differ from frame to frame."""
+        """P -> beta(P). Prompts that frames share are projected down once; only `mlp` keeps them shared after that."""
         hidden = [self.down(piece) for piece in pieces]
         if isinstance(self.network, nn.Identity):
             return [self.up(F.gelu(piece)) for piece in hidden]

@@ -1,4 +1,4 @@
-"""Methods from their names; apart from the registry, which loads no torch."""
+"""Building methods by name; separate from the registry, which imports no torch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,12 @@ def build(
     config: Any | None = None,
     seed: int = 0,
 ) -> Method:
-    """A method over a backbone, new parameters drawn from `seed` alone (the global generator is left as it was)."""
+    """A method on a backbone, which it freezes and modifies in place. New parameters are drawn from `seed` alone;
+    torch's global generator is left unchanged. Without `config`, the method's `Config()`.
+
+    Raises:
+        ValueError: there is no method of that name, or the class names or backbone do not fit the configuration.
+    """
     module = methods.get(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,21 +1,23 @@
 """ActionCLIP: both CLIP towers fine-tuned to match videos with sentences about their class.
 
 M. Wang, J. Xing, Y. Liu, "ActionCLIP: A New Paradigm for Video Action Recognition", arXiv:2109.08472, 2021; (code)
-marks facts from the authors' public code (MIT), of which nothing is copied. The baseline of PromptLearner-CLIP (Zheng
-et al., ACCV 2022).
+marks facts from the authors' public code (MIT), of which nothing is copied. It is the baseline of PromptLearner-CLIP
+(Zheng et al., ACCV 2022).
 
-Training writes each clip's class name into one of 16 hand templates, drawn at random per clip ("textual prompt"), and
-brings the similarities of the batch's clips and sentences to the matrix of equal classes: KL divergence, both ways,
-halved. A prediction averages the class probabilities of the 16 templates (code). Frame embeddings pass a temporal head
-with a residual, then are averaged ("post-network prompt").
+In training, the class name of each clip is written into one of 16 hand-written templates, drawn at random per clip
+("textual prompt"). The loss is the KL divergence between the similarities of the batch's clips and sentences and their
+same-class matrix, in both directions, halved. A prediction averages the class probabilities over the 16 templates
+(code). Frame embeddings go through a temporal head with a residual connection and are then averaged ("post-network
+prompt").
 
-`classifier="linear"` is the unimodal counterpart: image tower, temporal head and a linear layer under cross-entropy;
-with mean pooling it is the row "ViT" of PromptLearner-CLIP's Table 3.
+`classifier="linear"` is the unimodal counterpart: image tower, temporal head and a linear layer, trained with
+cross-entropy; with mean pooling it is the row "ViT" of PromptLearner-CLIP's Table 3.
 
-Differences from (code): targets are the label matrix with normalised rows, where (code) takes softmax(10 x the 0/1
-matrix); the temporal transformer starts as the identity; the convolution runs over time (in (code) the axes are viewed,
-not transposed); biases, norms and the temperature have no weight decay; a prediction uses the learned temperature,
-where (code) uses 100. The paper's pre-network (`joint`) and in-network (`shift`) prompts are left out.
+Differences from (code): the targets are the label matrix with every row divided by its sum, where (code) takes
+softmax(10 x the 0/1 matrix); the temporal transformer starts as the identity; the convolution runs over time ((code)
+reshapes the axes instead of transposing them); biases, norms and the temperature have no weight decay; a prediction
+uses the learned temperature, where (code) uses 100. The paper's pre-network (`joint`) and in-network (`shift`) prompts
+are left out.
 
 Trained parameters at ViT-B/16: CLIP 149,620,737; temporal head: mean 0, conv1d 1,536, lstm 2,101,248, transformer
 19,210,240.
@@ -34,9 +36,9 @@ from torch import Tensor, nn
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer, gather_batch, same_label_targets
 from actionprompt.method import Method, groups
-from actionprompt.paper import Ablation, Card, Published
+from actionprompt.paper import Card, Published
 
-# N or B clips, T frames, E joint width, K classes, P templates, C sentences
+# Letters: N or B clips, T frames, E joint width, K classes, P templates, C sentences, L tokens
 
 TEMPLATES = (
     "a photo of action {}",
@@ -56,9 +58,9 @@ TEMPLATES = (
     "The man is {}",
     "The woman is {}",
 )
-"""The sentences of (code)."""
+"""The templates of (code)."""
 SENTENCES_AT_ONCE = 256
-"""Encoded together for a prediction: bounds its memory."""
+"""Sentences that a prediction encodes at once; bounds its memory."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ class Config:
     templates: tuple[str, ...] = TEMPLATES
     """Sentences with `{}` for the class name."""
     temporal: Literal["mean", "conv1d", "lstm", "transformer"] = "transformer"
-    """What the frames pass before they are averaged; the paper's best is the transformer."""
+    """Temporal head on the frame embeddings before they are averaged; the transformer is the paper's best."""
     num_layers: int = 6
     """Layers of the temporal transformer (code)."""
     classifier: Literal["text", "linear"] = "text"
-    """Match videos with sentences, or classify them with a linear layer and no text."""
+    """Match videos with sentences, or classify videos with a linear layer and without text."""
 
     def __post_init__(self) -> None:
         bad = [template for template in self.templates if template.count("{}") != 1]
@@ -81,7 +83,8 @@ class Config:
 
 
 class Conv1d(nn.Module):
-    """Each channel convolved over three frames, from a shift: a quarter of the channels looks back, a quarter ahead."""
+    """Depthwise convolution over three frames with a residual connection. It starts as a temporal shift: a quarter of
+    the channels takes the previous frame, a quarter the next frame, the others the same frame."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -96,7 +99,7 @@ class Conv1d(nn.Module):
 
 
 class Lstm(nn.Module):
-    """One recurrent layer from the first frame to the last."""
+    """One LSTM layer over the frames in time order, with a residual connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -137,21 +140,22 @@ class Model(Method):
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         super().set_classes(names, names_zh)
         texts = [template.format(name) for name in names for template in self.config.templates]
-        self.register_buffer("ids", self.clip.text.tokenize(texts), persistent=False)  # [K * P, L], a class's together
+        self.register_buffer("ids", self.clip.text.tokenize(texts), persistent=False)  # [K * P, L], class by class
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
-        """`lr` for CLIP, ten times as much for what is new (code)."""
+        """`lr` for CLIP's parameters, 10 `lr` for the new ones (code)."""
         known = {id(p) for p in self.clip.parameters()}
         trained = [p for p in self.parameters() if p.requires_grad]
         new = [p for p in trained if id(p) not in known]
         return groups((p for p in trained if id(p) in known), lr) + groups(new, 10 * lr)
 
     def encode_sentences(self, rows: Int[Tensor, " C"]) -> Float[Tensor, "C E"]:
-        """Normalised features of some rows of `ids`."""
+        """L2-normalised embeddings of the sentences in the given rows of `ids`."""
         text, ids = self.clip.text, self.ids[rows]
         return F.normalize(text.encode(text.token_embeddings(ids), text.eot_positions(ids)).sentence, dim=-1)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
+        """Log of the class probabilities averaged over the templates; with the linear classifier, its logits."""
         video = self.temporal(features).mean(1)
         if self.config.classifier == "linear":
             return self.linear(video)
@@ -160,15 +164,16 @@ class Model(Method):
         return by_template.logsumexp(2) - math.log(len(self.config.templates))  # log of the mean probability
 
     def encode_classes(self) -> Float[Tensor, "C E"]:
-        """Normalised features of all sentences."""
+        """L2-normalised embeddings of all C = K * P sentences, class by class."""
         rows = torch.arange(len(self.ids), device=self.ids.device).split(SENTENCES_AT_ONCE)
         return torch.cat([self.encode_sentences(part) for part in rows])
 
     def loss(self, features: Float[Tensor, "B T E"], labels: Tensor) -> dict[str, Tensor]:
-        """The KL losses `video_text` and `text_video`, halved and added; templates come from torch's generator.
+        """The mean of the KL losses `video_text` and `text_video`; templates are drawn from torch's global generator.
+        With the linear classifier, cross-entropy.
 
         Raises:
-            ValueError: soft labels, since clips are compared by class.
+            ValueError: soft labels with the text classifier, since clips are compared by class.
         """
         if self.config.classifier == "linear":
             return super().loss(features, labels)
@@ -178,7 +183,7 @@ class Model(Method):
                 "train without mixup and label smoothing"
             )
         num_templates = len(self.config.templates)
-        drawn = torch.randint(num_templates, labels.shape).to(labels.device)  # on the CPU: the same for every device
+        drawn = torch.randint(num_templates, labels.shape).to(labels.device)  # from the CPU: the same on every device
         rows, index = (num_templates * labels + drawn).unique(return_inverse=True)
         sentence, video = self.encode_sentences(rows)[index], F.normalize(self.temporal(features).mean(1), dim=-1)
         with torch.autocast(labels.device.type, enabled=False):
@@ -205,10 +210,9 @@ RECIPES = {
         "data": {"num_frames": 8, "num_clips": 10, "num_crops": 3, "augment": {"rand_augment": (2, 9)}},
     }
 }  # fmt: skip
-"""(code), Kinetics-400; 10 x 3 views as in the paper's comparison with others."""
+"""From (code), for Kinetics-400; 10 x 3 views as in the paper's comparison with other methods."""
 
 _MINI, _K400, _PL = "mini_kinetics200", "kinetics400", "PromptLearner-CLIP, Table"
-ABLATIONS: list[Ablation] = []
 
 CARD = Card(
     "Wang et al., arXiv 2021",

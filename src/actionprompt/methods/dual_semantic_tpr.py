@@ -1,35 +1,38 @@
-"""Dual semantic supervision and temporal prompt reparameterisation: frozen CLIP, prompts that let frames talk.
+"""Dual semantic supervision and temporal prompt reparameterisation: frozen CLIP, prompts that connect the frames.
 
 L. Deng, J. Tan, F. Liu, "Adapting CLIP for Action Recognition via Dual Semantic Supervision and Temporal Prompt
 Reparameterization", Electronics 13(16):3348, 2024. Equation, table and section numbers are the paper's.
 
-In every layer of the frozen image tower P = T + 1 + S prompts stand behind the tokens of each frame: a summary of its
-class token in sight of the other frames' (Eq. 8), S global prompts, and T interchange prompts, one from every frame
-(Eq. 9). A small network beta rewrites them (Eq. 12); the frozen attention reads them (Eq. 13); then they are dropped.
-The words of a label weigh the frames (Eq. 6-7), so a video has one embedding per class it is compared with. English
-and Chinese class names supervise and predict together (Eq. 15-18). What the frozen text towers say of the class names
-is computed once per list of names: the Chinese tower is then freed, the English one waits in host memory, outside the
-module, so that neither takes memory on the device or a place in the optimiser.
+In every layer of the frozen image tower, P = T + 1 + S prompts are appended to the tokens of each frame: its class
+token after attention over the frames (Eq. 8), S global prompts, and T interchange prompts, one from every frame
+(Eq. 9). A small network beta rewrites them (Eq. 12); they join the frozen attention (Eq. 13) and are then dropped. The
+words of a label weight the frames (Eq. 6-7), so a video has one embedding per class it is compared with. English and
+Chinese class names supervise and predict together (Eq. 15-18). The frozen text towers encode the class names once per
+list of names. After that the Chinese tower is freed and the English one is kept in host memory, outside the module, so
+that neither takes device memory or appears in the optimiser.
 
-The paper leaves open, and we chose (no code is public):
-- The inside of beta (the text gives no sizes): a linear down projection, the named network, GELU, a linear up
-  projection from zero. Prompts have one axis beside time, so a 2-D kernel over space becomes a kernel of 3 over the
-  list of P prompts, and R(2+1)D, C3D and TAda are (1x3)(3x1), 3x3 and 1x3 over time x prompts; R(2+1)D's middle width
-  follows its own rule of equal parameters. LSTM and transformer read the P prompts of one frame. No batch norm: it
-  would mix clips. `INNER_WIDTH` makes all six betas as large as the 54.2 M of Table 6 ask for, so that Table 3 compares
-  kinds and not sizes.
-- G is written as T x S x D and called global: S tokens, the same in every frame. P_cls starts as the identity and the
-  attention of Eq. 8 from zero, so that training starts from tokens the frozen layers know. Eq. 1 adds the temporal
-  encoding where CLIP adds the spatial one, before its first norm; it starts at zero.
-- F and w are normalised in Eq. 6 (tau = 0.01 asks for cosines), F is not in Eq. 7. A word that the tokeniser cuts in
-  pieces counts as its pieces. In Eq. 15 the words of the text a video stands against weigh it, as in inference.
-- With label smoothing or mixup, a clip's positives get the part of its distribution that lies on the batch's classes.
-- Clips of another length than `num_frames` get the learned tables resampled linearly over time.
+No code is public. Reconstructed, where the paper leaves it open:
+- The inside of beta (the paper gives no sizes): a linear down projection, the named network, GELU, and a linear up
+  projection that starts at zero. Prompts have a single axis other than time, so a 2-D kernel over space becomes a
+  kernel of 3 over the list of P prompts: R(2+1)D, C3D and TAda are (1x3)(3x1), 3x3 and 1x3 over time x prompts. The
+  middle width of R(2+1)D follows its own rule of equal parameter counts. LSTM and transformer run over the P prompts of
+  one frame. There is no batch norm, which would make a clip depend on its batch. `INNER_WIDTH` gives all six networks
+  the size that the 54.2 M of Table 6 require, so that Table 3 compares kinds of networks, not sizes.
+- The paper writes G as T x S x D and calls it global: here S tokens, the same in every frame. P_cls starts as the
+  identity and the attention of Eq. 8 with an output of zero, so that training starts from CLIP's own class tokens,
+  which the frozen layers were trained with. The temporal encoding of Eq. 1 is added where CLIP adds the spatial one,
+  before its first LayerNorm; it starts at zero.
+- F and w are L2-normalised in Eq. 6 (tau = 0.01 suggests cosines); F is not in Eq. 7. If the tokeniser splits a word,
+  each of its tokens counts as a word. In Eq. 15, the frames of a video are weighted by the words of the text it is
+  compared with, as in inference.
+- With label smoothing or mixup, the positives of a clip are weighted by its label distribution, restricted to the
+  classes in the batch.
+- For clips of another length than `num_frames`, the learned tables are resampled linearly over time.
 
-Where the paper is at odds with itself: Table 2 gives batch 256, Sec. 4.4 and Table 6 give 32 for the numbers they
-print. The baseline of Sec. 4.1.3, frozen CLIP with word-guided pooling, has nothing to train, but in Table 7 it grows
-with K. Table 5 prints a full stop behind each template, Sec. 3.4 none behind the default. Sec. 4.2.1 speaks of mean
-pooling, Sec. 4.1.3 replaces it: both are variants here.
+Where the paper contradicts itself: Table 2 gives batch size 256, Sec. 4.4 and Table 6 give 32 for the numbers they
+print. The baseline of Sec. 4.1.3, frozen CLIP with word-guided pooling, has nothing to train, yet its accuracy in
+Table 7 grows with K. Table 5 prints a full stop after each template, Sec. 3.4 prints none after the default. Sec. 4.2.1
+speaks of mean pooling, which Sec. 4.1.3 replaces: both are variants here.
 
 Trained parameters at ViT-B/16, T = 8, S = 8 (published: 54.2 M, Table 6):
 
@@ -43,8 +46,9 @@ Trained parameters at ViT-B/16, T = 8, S = 8 (published: 54.2 M, Table 6):
 | temporal encoding, Eq. 1 | 6,144 | (once) |
 | all | | 54,007,584 |
 
-At this size a prediction has 1.05 times the multiply-adds of the bare tower and takes no longer than noise can tell; a
-training step takes 1.14 times one through the frozen tower (results/costs/dual_semantic_tpr_speed.json).
+At this size a prediction takes 1.05 times the MACs (multiply-accumulate operations) of the bare tower and no measurably
+longer time; a training step takes 1.14 times as long as one through the frozen tower
+(results/costs/dual_semantic_tpr_speed.json).
 """
 
 import copy
@@ -65,13 +69,13 @@ from actionprompt.methods._beta import Beta, Pieces, join
 from actionprompt.paper import Ablation, Card, Published
 from actionprompt.weights import TINY, TINY_ZH, load_chinese_text
 
-# Letters: N videos, T frames, L tokens and P prompts of a frame, S global prompts, D tower width, H width inside beta,
-# E joint width, K classes, W words of the longest label.
+# Letters: N videos, T frames, P prompts of a frame, S global prompts, D tower width, E joint width, K classes,
+# W words of the longest label, R rows of a learned table.
 
 CHINESE_CLIP = {512: "OFA-Sys/chinese-clip-vit-base-patch16", 768: "OFA-Sys/chinese-clip-vit-large-patch14"}
-"""By E: the published Chinese-CLIP whose text tower is RoBERTa-wwm-base (Sec. 4.1.2)."""
+"""By joint width E: the published Chinese-CLIP whose text tower is RoBERTa-wwm-base (Sec. 4.1.2)."""
 PROBE = "动作"
-"""A text whose embedding tells Chinese towers apart: stored with the model, which knows its tower by name only."""
+"""A text whose embedding identifies the Chinese tower. It is saved with the model, which only names the tower."""
 
 
 @dataclass(frozen=True)
@@ -79,26 +83,27 @@ class Config:
     """Options of `dual_semantic_tpr`."""
 
     num_frames: int = 8
-    """T, rows of the learned tables over time; the paper's 4, 8, 16, 32 (Fig. 5b). Give the data as many."""
+    """T, rows of the learned tables over time; the paper has 4, 8, 16, 32 (Fig. 5b). Sample as many frames per clip."""
     num_global: int = 8
     """S, global prompts per layer; 5, 8, 10, 12 in Fig. 5c."""
     prompts: bool = True
-    """Temporal prompts at all; without them the tower is plain frozen CLIP and nothing is trained (Sec. 4.1.3)."""
+    """Use temporal prompts; without them the tower is plain frozen CLIP and nothing is trained (Sec. 4.1.3)."""
     beta: Literal["none", "mlp", "lstm", "transformer", "tada", "c3d", "r2plus1d"] = "r2plus1d"
-    """The network that rewrites the prompts (Table 3); `none`: P_R = P (Fig. 5a)."""
+    """The network beta of Eq. 12 (Table 3); `none`: P_R = P (Fig. 5a)."""
     residual: bool = True
-    """P_R = beta(P) + P; without it beta(P) alone (Table 4)."""
+    """P_R = beta(P) + P (Eq. 12); without it P_R = beta(P) (Table 4)."""
     pooling: Literal["words", "mean"] = "words"
-    """Frames weighed by the label's words (Eq. 6-7), or their mean (Eq. 4, Fig. 5a)."""
+    """Frames weighted by the words of the label (Eq. 6-7), or their mean (Eq. 4, Fig. 5a)."""
     template: str = "This is a video about {}"
-    """English prompt with `{}` for the class name (Sec. 3.4, Table 5). Chinese names stand alone."""
+    """English prompt with `{}` for the class name (Sec. 3.4, Table 5). Chinese names have no template."""
     chinese: str | None = "auto"
-    """Chinese text tower: a hub name or folder; None: no Chinese branch. `auto` goes with the backbone: `tiny_zh`
-    beside `tiny`, random weights beside random ones, else the published Chinese-CLIP of the same joint width."""
+    """Chinese text tower: a hub name or folder; None: no Chinese branch. `auto` follows the backbone: `tiny_zh` for
+    `tiny`, random weights for random ones, otherwise the published Chinese-CLIP of the same joint width."""
     fusion: float = 0.5
-    """lambda of Eq. 18: weight of English in predictions. The paper prints none; `fusion_weight.tune` finds it."""
+    """lambda of Eq. 18: weight of S_VT, the English similarity, in predictions. The paper prints no value;
+    `actionprompt tune-fusion` chooses one on validation clips."""
     tau: float = 0.01
-    """Temperature of Eq. 6, 15, 16 and of the logits (Sec. 4.1.2)."""
+    """tau, temperature of Eq. 6, 15, 16 and of the logits (Sec. 4.1.2)."""
 
     def __post_init__(self) -> None:
         if min(self.num_frames, self.num_global) < 1:
@@ -129,24 +134,24 @@ class Prompts(nn.Module):
         nn.init.zeros_(self.attention.out_proj.weight)
 
     def plain(self, z: Float[Tensor, "N T D"]) -> Pieces:
-        """Class tokens -> P, Eq. 8-10."""
-        x = self.project(z)
+        """Class tokens of a layer's input -> P, in pieces (Eq. 8-10)."""
+        x = self.project(z)  # Eq. 8: X_cls
         y = self.norm(x)
-        c = self.attention(y, y, y, need_weights=False)[0] + x
-        i = resample(self.interchange, z.shape[1]) + x
-        return [c[:, :, None], self.shared[None, None], i[:, None]]
+        c = self.attention(y, y, y, need_weights=False)[0] + x  # Eq. 8: C
+        i = resample(self.interchange, z.shape[1]) + x  # Eq. 9: I_hat, the same T prompts for every frame
+        return [c[:, :, None], self.shared[None, None], i[:, None]]  # Eq. 10, 11: {C, G, I_hat}
 
     def forward(self, z: Float[Tensor, "N T D"]) -> Pieces:
-        """Class tokens -> P_R, Eq. 12."""
+        """Class tokens of a layer's input -> P_R, in pieces (Eq. 12)."""
         plain = self.plain(z)
         if self.beta is None:
             return plain
         rewritten = self.beta(plain)
-        return [b + p for b, p in zip(rewritten, plain)] if self.residual else rewritten
+        return [b + p for b, p in zip(rewritten, plain)] if self.residual else rewritten  # Eq. 12
 
 
 def resample(table: Float[Tensor, "R D"], num_frames: int) -> Float[Tensor, "T D"]:
-    """A learned row per frame, linearly resampled to another number of frames."""
+    """One row of a learned table per frame; for another number of frames than rows, linear interpolation."""
     if len(table) == num_frames:
         return table
     return F.interpolate(table.T[None], size=num_frames, mode="linear", align_corners=True)[0].T
@@ -155,23 +160,26 @@ def resample(table: Float[Tensor, "R D"], num_frames: int) -> Float[Tensor, "T D
 def frame_weights(
     frames: Float[Tensor, "N T E"], words: Float[Tensor, "K W E"], share: Float[Tensor, "K W"], tau: float
 ) -> Float[Tensor, "N K T"]:
-    """Eq. 6: how much each frame counts for each class; sums to 1 over the frames. `words` have norm 1; `share` is
-    1 / (number of words) at a label's words and 0 behind them."""
-    alike = torch.einsum("nte,kwe->nkwt", F.normalize(frames, dim=-1), words) / tau
-    return torch.einsum("nkwt,kw->nkt", alike.softmax(-1), share)
+    """W_t of Eq. 6: the weight of each frame for each class; sums to 1 over the frames. `words` are L2-normalised;
+    `share` is 1 / (number of words) at the words of a label and 0 at the padding."""
+    alike = torch.einsum("nte,kwe->nkwt", F.normalize(frames, dim=-1), words) / tau  # Eq. 6: F_t^T w_n / tau
+    return torch.einsum("nkwt,kw->nkt", alike.softmax(-1), share)  # Eq. 6: softmax over t, mean over n
 
 
 def contrastive(similarity: Float[Tensor, "N N"], labels: Tensor, own: Int[Tensor, " N"], tau: float) -> Tensor:
-    """Eq. 15 and 16: row i is video i, column j the text of clip j's class; all pairs of one class are positives.
+    """Eq. 15 and 16. Row i is video i, column j the text of clip j's class; all pairs of the same class are positives.
+    `labels` are class indices [N] or soft labels [N, classes]; `own` is the class index of every clip.
 
-    Since the texts of a class are equal, its value is that of CLIP's own loss with the diagonal as its target."""
+    Since the texts of a class are equal, its value equals that of CLIP's own loss, with the diagonal as the target."""
     if labels.ndim == 1:
         of_video = of_text = same_label_targets(own)
     else:
         share = labels[:, own]
         of_video, of_text = share / share.sum(1, keepdim=True), share.T / share.T.sum(1, keepdim=True)
     logits = similarity / tau
-    return (F.cross_entropy(logits, of_video) + F.cross_entropy(logits.T, of_text)) / 2
+    loss_tv = F.cross_entropy(logits, of_video)  # Eq. 15: L_TV, Eq. 16: L_CV; the anchors are videos
+    loss_vt = F.cross_entropy(logits.T, of_text)  # Eq. 15: L_VT, Eq. 16: L_VC; the anchors are texts
+    return (loss_tv + loss_vt) / 2  # Eq. 15, 16
 
 
 class Model(Method):
@@ -188,8 +196,8 @@ class Model(Method):
         self, config: Config, clip: CLIP, class_names: Sequence[str], class_names_zh: Sequence[str] | None = None
     ) -> None:
         super().__init__(config, clip)
-        self.clip_sha256 = clip.fingerprint()  # of both towers, before one of them leaves
-        self._text_tower = (clip.text.cpu(),)  # a tuple hides it from the module, which takes it to no device
+        self.clip_sha256 = clip.fingerprint()  # of both towers, before one of them is taken out
+        self._text_tower = (clip.text.cpu(),)  # in a tuple, it is no submodule: not moved, not saved
         self.clip = copy.copy(clip)
         self.clip._modules = {name: module for name, module in clip._modules.items() if name != "text"}
         tower = clip.image
@@ -204,11 +212,16 @@ class Model(Method):
 
     @torch.no_grad()
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
-        """As the base; with a Chinese branch, every class also needs its Chinese name."""
+        """As in the base class; encodes the names in both languages unless they are unchanged.
+
+        Raises:
+            ValueError: also a missing Chinese name with a Chinese branch, a name without words, or a Chinese tower that
+                does not fit the backbone.
+        """
         config, device = self.config, self.clip.logit_scale.device
         if config.chinese is not None and names_zh is None:
             raise ValueError(
-                "expected a Chinese name for every class, since this model compares with both languages; give "
+                "expected a Chinese name for every class, since this model compares videos with both languages; give "
                 "names_zh, or train with chinese=None"
             )
         before = self.class_names, self.class_names_zh
@@ -233,7 +246,7 @@ class Model(Method):
             self.register_buffer(name, None if value is None else value.to(device), persistent=False)
 
     def load_trained_state(self, state: dict[str, Tensor], *, inference: bool = False) -> None:
-        """As the base; ValueError also where the Chinese tower is not the one the model was trained with."""
+        """As in the base class; ValueError also if the Chinese tower is not the one the model was trained with."""
         if self.text_zh is not None and "chinese_probe" in state:
             likeness = float(
                 F.cosine_similarity(state["chinese_probe"].float().cpu(), self.chinese_probe.float().cpu(), dim=0)
@@ -241,12 +254,12 @@ class Model(Method):
             if likeness < 0.999:
                 raise ValueError(
                     f"this model was trained with another Chinese text tower than the one that {self.config.chinese!r} "
-                    f"gives here (cosine {likeness:.3f}); get the same checkpoint"
+                    f"gives here (cosine {likeness:.3f}); load the same checkpoint"
                 )
         super().load_trained_state(state, inference=inference)
 
     def _label_tokens(self, names: Sequence[str]) -> list[list[int]]:
-        """Positions of each label's own tokens in its sentence: between what the template puts before and behind."""
+        """Positions of each label's own tokens in its sentence, without those of the template."""
         (tower,), begin = self._text_tower, self.config.template.index("{}")
         sentences = [self.config.template.format(name) for name in names]
         spans = tower.tokenizer.offsets(sentences)
@@ -259,7 +272,7 @@ class Model(Method):
         return found
 
     def _chinese(self, names_zh: Sequence[str]) -> Float[Tensor, "K E"]:
-        """Normalised Chinese text features; the tower lives only in here."""
+        """L2-normalised Chinese text embeddings; the tower is freed on return."""
         name, width = self.config.chinese, self.clip.embed_dim
         if name == "auto" and self.clip.name.startswith("random:"):
             name = f"random:{width}"
@@ -267,8 +280,8 @@ class Model(Method):
             name = TINY_ZH if self.clip.name == TINY else CHINESE_CLIP.get(width)
         if name is None:
             raise ValueError(
-                f"no published Chinese-CLIP has the joint width {width} of {self.clip.name!r}; name a tower that has, "
-                f"or set chinese=None"
+                f"no published Chinese-CLIP has the joint width {width} of {self.clip.name!r}; set chinese to a tower "
+                f"that has it, or to None"
             )
         tower = load_chinese_text(name)
         if tower.embed_dim != width:
@@ -280,30 +293,30 @@ class Model(Method):
 
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Float[Tensor, "N T E"]:
         if not self.config.prompts or video.ndim != 5 or video.shape[2] != 3:
-            return super().encode(video)  # which explains what is wrong with the shape
+            return super().encode(video)  # plain CLIP, or the error that describes the shape
         tower, size = self.clip.image, video.shape[:2]
         x = tower.embed(video.flatten(0, 1)).unflatten(0, size) + resample(self.temporal, size[1])[:, None]  # Eq. 1
         x = tower.pre_norm(x)
         layers: list[Any] = list(tower.layers)
         for layer, prompts in zip(layers, self.prompts):
-            tokens = join([x, *prompts(x[:, :, 0])], size).flatten(0, 1)
-            x = layer(tokens, keep=x.shape[2]).unflatten(0, size)  # Eq. 13, the prompts are dropped, Eq. 14
+            tokens = join([x, *prompts(x[:, :, 0])], size).flatten(0, 1)  # [Z, P_R] of Eq. 13
+            x = layer(tokens, keep=x.shape[2]).unflatten(0, size)  # Eq. 13; drop P_R; Eq. 14
         return tower.project(x[:, :, 0])  # Eq. 3
 
     def similarities(
         self, features: Float[Tensor, "N T E"], classes: Int[Tensor, " C"] | None = None
     ) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N K"] | None]:
-        """S_VT and S_VC, cosines in float32; `classes` picks some of the K."""
+        """S_VT and S_VC, cosine similarities in float32; `classes` selects some of the K classes."""
         pick = slice(None) if classes is None else classes
         with torch.autocast(features.device.type, enabled=False):
             frames = features.float()
             if self.config.pooling == "mean":
-                weights = frames.new_full((len(frames), 1, frames.shape[1]), 1 / frames.shape[1])
+                weights = frames.new_full((len(frames), 1, frames.shape[1]), 1 / frames.shape[1])  # Eq. 4
             else:
-                weights = frame_weights(frames, self.words[pick], self.word_share[pick], self.config.tau)
+                weights = frame_weights(frames, self.words[pick], self.word_share[pick], self.config.tau)  # Eq. 6
             video = F.normalize(weights @ frames, dim=-1)  # Eq. 7
             s_vt = torch.einsum("nke,ke->nk", video, self.text[pick])  # Eq. 5
-            s_vc = None if self.text_zh is None else torch.einsum("nke,ke->nk", video, self.text_zh[pick])
+            s_vc = None if self.text_zh is None else torch.einsum("nke,ke->nk", video, self.text_zh[pick])  # Eq. 5
         return s_vt, s_vc
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
@@ -312,19 +325,19 @@ class Model(Method):
         return fused / self.config.tau
 
     def loss(self, features: Float[Tensor, "N T E"], labels: Tensor) -> dict[str, Tensor]:
-        """Eq. 15-17 over the clips of all processes. `labels` as in the base."""
+        """Eq. 15-17 over the clips of all processes; parts `video_text` and `video_chinese`."""
         frames, labels = gather_batch(features.float()), gather_batch(labels)
         own = labels if labels.ndim == 1 else labels.argmax(1)
         classes, column = own.unique(return_inverse=True)
         s_vt, s_vc = self.similarities(frames, classes)
-        parts = {"video_text": contrastive(s_vt[:, column], labels, own, self.config.tau)}
+        parts = {"video_text": contrastive(s_vt[:, column], labels, own, self.config.tau)}  # Eq. 15
         if s_vc is not None:
-            parts["video_chinese"] = contrastive(s_vc[:, column], labels, own, self.config.tau)
-        return {"loss": sum(parts.values(), torch.zeros((), device=frames.device)), **parts}
+            parts["video_chinese"] = contrastive(s_vc[:, column], labels, own, self.config.tau)  # Eq. 16
+        return {"loss": sum(parts.values(), torch.zeros((), device=frames.device)), **parts}  # Eq. 17
 
 
 VARIANTS = {
-    # Fig. 5a and Table 7, part by part; the whole method is the default
+    # Fig. 5a and Table 7, adding one part at a time; the full method is the default
     "mean_pooling": Config(prompts=False, pooling="mean", chinese=None),
     "baseline": Config(prompts=False, chinese=None),
     "prompts": Config(beta="none", chinese=None),
@@ -355,8 +368,9 @@ RECIPES = {
     "ours": {**_COMMON, "lr": 5e-4, "epochs": 30, "batch_size": 32},
 }  # fmt: skip
 """Table 2, Sec. 4.4 and Table 6. Elsewhere the paper's T is mostly 16: `frames_16`, with `num_frames=16` for the data.
-For SSv1 the paper names RandAugment, random erasing and label smoothing without numbers (these are ours) and does not
-speak of the flip: left and right are classes there. `ours` takes SSv1's rate, 5e-6 being small for new modules."""
+For SSv1 the paper names RandAugment, random erasing and label smoothing without values (these are ours). It does not
+mention the horizontal flip, which is off here, since left and right distinguish classes of SSv1. `ours` uses the
+learning rate of SSv1, since 5e-6 is small for new modules."""
 
 _PARTS = ("baseline", "prompts", "prompts_beta", "")
 _TABLE_7 = {

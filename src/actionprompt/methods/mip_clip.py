@@ -1,39 +1,44 @@
-"""MIP-CLIP: motion prompts in every layer, prompts without class names, and a visual branch that guides the matching.
+"""MIP-CLIP: motion prompts in every layer, text prompts without class names, a visual branch that guides matching.
 
 X. Gao, Z. Chang, D. Kong, H. Zhou, Y. Lu, "MIP-CLIP: Multimodal Independent Prompt CLIP for Action Recognition", IEEE
 Transactions on Multimedia, 2025. Only its abstract and the authors' network definition (gaox-lzu/MIP-CLIP, no licence)
-are public; facts were read there, marked (code), and nothing of it is copied.
+are public; (code) marks facts read there, and nothing of it is copied. The abstract names HMDB-51, UCF-101, Jester and
+Kinetics-400 but prints no numbers, and the paper's tables are not public: there is no `PUBLISHED`.
 
-- VMP, Video Motion Prompt: in every layer of the frozen image tower, with weights of its own, one token per frame from
-  the differences of class tokens over short and long distances; in the attention, dropped before the MLP (code). Before
-  the first layer class tokens have not met the pixels: its differences are those of the time embedding.
-- Visual branch: s = W_h LN(v) + b over the training classes, with a cross-entropy of its own; v is the mean of the
-  frames' projected class tokens. Detached wherever the matching uses it (code).
-- CAT, class-agnostic template: [SOS] X_1 .. X_n . [EOT] with a context X of the class and no name, through the frozen
-  text tower: t_k. SA, semantic alignment, moves the context by the frozen feature g_k of "{class}." (code).
+- VMP, Video Motion Prompt: in every layer of the frozen image tower, with its own weights, one token per frame computed
+  from the differences of class tokens over short and long distances in time. It takes part in the attention and is
+  dropped before the MLP (code). At the input of the first layer, the class tokens have not attended to any patch, so
+  their differences are those of the time embedding.
+- Visual classification branch: s = W_h LN(v) + b over the training classes, with its own cross-entropy; v is the mean
+  of the frames' projected class tokens. The matching uses s detached (code).
+- CAT, class-agnostic template: [SOS] X_1 .. X_n . [EOT] with a class-specific context X and no class name, through the
+  frozen text tower: t_k. SA, semantic alignment, shifts the context depending on the frozen text embedding g_k of
+  "{class}." (code).
 - DFR, dual-branch feature reconstruction: t~_bk = MLP1(t_k + s_bk v_b), v~_b = MLP2(v_b + sum_k s_bk t_k), logits
-  exp(l) cos(v~_b, t~_bk), l from log(1 / 0.07) (code).
-- Loss: matching + lambda x branch.
+  exp(l) cos(v~_b, t~_bk), where l is learned and starts at log(1 / 0.07) (code).
+- Loss: cross-entropy of the logits + lambda x cross-entropy of s.
 
-Retargeting. s belongs to the training classes, so with `confidence="head"` the model is closed. For zero-shot transfer
-(`zero_shot` and its like among the variants) s = exp(l) cos(v, t_k), detached in DFR, in training and testing; the
-branch's loss is then the cross-entropy of the same s, not detached. A class without context of its own has t_k = g_k;
-with `shared_context` all classes go through CAT and SA alike. In a list of trained and other names the two kinds of t
-compete: base and novel classes are best asked apart, as the protocol does.
+Other class names: s belongs to the training classes, so the vocabulary is closed with `confidence="head"`. For
+zero-shot transfer (the variants `zero_shot...`), s = exp(l) cos(v, t_k), detached in DFR, in training and testing; the
+loss of the branch is then the cross-entropy of the same s, not detached. A class without learned context has t_k = g_k;
+with `shared_context`, all classes go through CAT and SA. In a list that mixes training classes with others, the two
+kinds of t_k compete, so base and novel classes are best evaluated separately, as the protocol does.
 
-Equal to the public code and smaller, or cheaper:
-- SA there is X-CLIP's prompt layer, whose attention sees one key, g_k: its softmax is 1, so queries, keys and the norm
-  before them get no gradient and change nothing, and values and output projection are one linear map. 2,364,928
-  parameters at E = 512 instead of 3,152,384.
-- A prompt of CAT is 11 tokens long, not 77 (nothing behind the EOT reaches it); g_k is computed once per class list.
-- MLP1's first layer is linear: W (t_k + s v) = W t_k + s W v, so that only its second layer sees all pairs. Pairs are
-  taken `PAIRS_AT_ONCE` at a time and recomputed in the backward pass: [N, K, 4E] is never built.
-At batch 256 and 400 classes DFR's tensors take 204 MB at most through forward and backward (4,436 MB as the formula
-stands) and half the multiply-adds; the text keeps 1.6 GB for the backward pass (11.1 GB with 77 tokens), less with
-gradient checkpointing. VMP adds 0.7 % to the multiply-adds of the tower (`benchmarks/mip_clip.py`).
+Equal to the public code in its result, but smaller or cheaper:
+- In (code), SA is X-CLIP's prompt layer. Its attention has a single key, g_k, so its softmax is 1: queries, keys and
+  the LayerNorm of the queries get no gradient and have no effect; value and output projection form one linear map.
+  This takes 2,364,928 parameters at E = 512 instead of 3,152,384.
+- A CAT prompt is 11 tokens long, not 77 (nothing after the EOT reaches it); g_k is computed once per class list.
+- The first layer of MLP1 is linear: W (t_k + s v) = W t_k + s W v, so only its second layer runs on all pairs of video
+  and class. Pairs are processed `PAIRS_AT_ONCE` at a time and recomputed in the backward pass: [N, K, 4E] is never
+  built.
+At batch 256 and 400 classes, the tensors of DFR peak at 204 MB over forward and backward pass (4,436 MB with the
+formula as written), with half the MACs (multiply-accumulate operations); the text keeps 1.6 GB for the backward pass
+(11.1 GB with 77 tokens), less with gradient checkpointing. VMP adds 0.7 % to the MACs of the tower
+(results/costs/mip_clip_cost.json).
 
-Reconstructed or chosen by us: lambda = 1; the recipes; the zero-shot variant as above; without VMP the time embedding
-stays. MLP1 and MLP2 start as PyTorch's linear layers do: (code) means to draw N(0, 0.02), in a loop without effect.
+Reconstructed or chosen by us: lambda = 1; the recipes; the zero-shot form described above; the time embedding stays
+without VMP. MLP1 and MLP2 have PyTorch's default initialisation: (code) intends N(0, 0.02), in a loop without effect.
 
 Trained parameters at ViT-B/16, T = 8, n = 8 (in brackets with X-CLIP's full layer for SA):
 
@@ -65,13 +70,13 @@ from torch.utils.checkpoint import checkpoint
 from actionprompt.backbone import CLIP, quick_gelu
 from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames
 from actionprompt.method import Method, check_video
-from actionprompt.paper import Ablation, Card, Published
+from actionprompt.paper import Ablation, Card
 
 # Letters: N videos (B in the paper's symbols), T frames, D tower width, M motion tokens, E joint width, W text width,
-# H = 4E, K classes, n context tokens
+# H = 4E, K classes (C: those s is over), R videos of a chunk, n context tokens
 
 PAIRS_AT_ONCE = 4096
-"""Pairs of a video and a class whose hidden layer of MLP1 exists at a time."""
+"""Pairs of video and class whose hidden activations of MLP1 exist at once; bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -79,25 +84,25 @@ class Config:
     """Options of `mip_clip`."""
 
     num_frames: int = 8
-    """T, the rows of the time embedding; clips of another length take the nearest row (code)."""
+    """T, the rows of the time embedding; clips of another length use the nearest rows (code)."""
     motion_prompt: bool = True
-    """VMP."""
+    """Use VMP."""
     max_distance: int = 6
-    """Largest distance in frames of the differences (code)."""
+    """Largest temporal distance of the differences, in frames (code)."""
     num_context: int = 8
-    """n, learned tokens of a prompt (code)."""
+    """n, learned context tokens of a prompt (code)."""
     shared_context: bool = False
-    """One context for all classes, which also serves other class names; otherwise each has its own (code)."""
+    """One context for all classes, which new class names can use as well; otherwise every class has its own (code)."""
     class_agnostic: bool = True
-    """CAT; otherwise the class name stands behind the context."""
+    """Use CAT; otherwise the class name follows the context."""
     alignment: bool = True
-    """SA."""
+    """Use SA."""
     reconstruction: bool = True
-    """DFR; otherwise the logits are exp(l) cos(v, t)."""
+    """Use DFR; otherwise the logits are exp(l) cos(v, t)."""
     confidence: Literal["head", "cosine"] = "head"
-    """s: the visual branch over the training classes, or exp(l) cos(v, t) for whatever classes there are."""
+    """s: the visual branch over the training classes, or exp(l) cos(v, t) over the current classes."""
     branch_weight: float = 1.0
-    """lambda, weight of the cross-entropy of s. Our choice."""
+    """lambda, the weight of the cross-entropy of s (our choice)."""
     add_confidence: bool = False
     """Predict with the mean of softmax(logits) and softmax(s)."""
 
@@ -120,7 +125,11 @@ class Config:
 
 
 def differences(c: Float[Tensor, "N T D"], max_distance: int) -> Float[Tensor, "N M D"]:
-    """Z: c_{t+d} - c_t for d = 1 .. max_distance, short distances first; 27 tokens for T = 8 and 6."""
+    """Z: c_{t+d} - c_t for d = 1 .. max_distance, short distances first; M = 27 for T = 8 and max_distance = 6.
+
+    Raises:
+        ValueError: fewer than 2 frames.
+    """
     num_frames = c.shape[1]
     if num_frames < 2:
         raise ValueError(f"motion prompts compare frames: expected at least 2 frames, got {num_frames}")
@@ -128,7 +137,7 @@ def differences(c: Float[Tensor, "N T D"], max_distance: int) -> Float[Tensor, "
 
 
 class MotionPrompt(nn.Module):
-    """VMP of one layer: a token per frame that asks all differences what moves."""
+    """VMP of one layer: one token per frame, by cross-attention from the frame to all differences of the clip."""
 
     def __init__(self, width: int, num_heads: int, *, max_distance: int) -> None:
         super().__init__()
@@ -143,19 +152,19 @@ class MotionPrompt(nn.Module):
 
 
 def no_prompt(c: Float[Tensor, "N T D"]) -> Float[Tensor, "N T 0 D"]:
-    """A layer without VMP."""
+    """No prompts: a layer without VMP."""
     return c[:, :, None][:, :, :0]
 
 
 class Alignment(nn.Module):
-    """SA: ctx + alpha h, where h is ctx after attention to the one token g and an MLP; see the file's docstring."""
+    """SA: ctx + alpha h, where h is ctx after cross-attention to the single key g and an MLP, in its smaller form."""
 
     def __init__(self, embed_dim: int, width: int) -> None:
         super().__init__()
         self.norm_name, self.value = nn.LayerNorm(embed_dim), nn.Linear(embed_dim, width)
         self.norm, self.fc1, self.fc2 = nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.alpha = nn.Parameter(torch.full((width,), 0.1))
-        # X-CLIP draws every matrix from N(0, 0.02); `value` is the product of two
+        # X-CLIP draws every matrix from N(0, 0.02); `value` replaces the product of two
         for linear, std in ((self.value, 0.02**2 * math.sqrt(embed_dim)), (self.fc1, 0.02), (self.fc2, 0.02)):
             nn.init.normal_(linear.weight, std=std)
             nn.init.zeros_(linear.bias)
@@ -167,7 +176,7 @@ class Alignment(nn.Module):
 
 
 class Reconstruction(nn.Module):
-    """DFR."""
+    """DFR: cosine similarity of every video and class after each is reconstructed with the help of the other."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -177,7 +186,7 @@ class Reconstruction(nn.Module):
     def forward(
         self, v: Float[Tensor, "N E"], t: Float[Tensor, "K E"], s: Float[Tensor, "N K"]
     ) -> Float[Tensor, "N K"]:
-        """cos(v~_b, t~_bk) in float32."""
+        """cos(v~_b, t~_bk) in float32; `v` and `t` are not L2-normalised."""
         video = self.video_out(quick_gelu(self.video_in(v + s @ t)))
         text_hidden, video_hidden = self.text_in(t), F.linear(v, self.text_in.weight)
         rows = max(1, PAIRS_AT_ONCE // len(t))
@@ -249,17 +258,20 @@ class Model(Method):
         sentences = [f"{name}." for name in names]
         endings = ["."] * len(names) if config.class_agnostic else sentences
         ids = text.tokenize(endings, reserve=config.num_context)
-        self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # of the context, or -1
+        self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # context row, or -1
         self.register_buffer("name_features", text(sentences).sentence, persistent=False)  # g
         self.register_buffer("ids", ids, persistent=False)
 
     def trained_state(self, *, inference: bool = False) -> dict[str, Tensor]:
+        """As in the base class; ValueError while other classes than those of training are set."""
         if self.class_names != self.own_names:
-            raise ValueError("the learned contexts belong to the classes of training: set_classes back before saving")
+            raise ValueError(
+                "the learned contexts belong to the training classes; call set_classes with those before saving"
+            )
         return super().trained_state(inference=inference)
 
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Float[Tensor, "N E"]:
-        """v: the mean of the frames' projected class tokens, not normalised."""
+        """v: the mean of the frames' projected class tokens, not L2-normalised."""
         check_video(video)
         num_frames = video.shape[1]
         time = self.time[torch.arange(num_frames, device=video.device) * len(self.time) // num_frames]
@@ -267,7 +279,7 @@ class Model(Method):
         return prompted_frames(self.clip.image, video, time, prompts).mean(1)
 
     def encode_classes(self) -> Float[Tensor, "K E"]:
-        """t, not normalised."""
+        """t, not L2-normalised."""
         features, (own,) = self.name_features, torch.where(self.row >= 0)
         if len(own):
             context = self.context[self.row[own]]
@@ -278,7 +290,7 @@ class Model(Method):
         return features
 
     def scores(self, v: Float[Tensor, "N E"]) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N C"]]:
-        """The logits of the matching, and s with its gradient; s is over the training classes if it is the head's."""
+        """The logits of the matching, and s, not detached; with `confidence="head"`, s is over the training classes."""
         t, scale = self.class_features(), self.logit_scale.exp()
         cosine = scale * F.normalize(v.float(), dim=-1) @ F.normalize(t.float(), dim=-1).T
         s = cosine if self.branch is None else self.branch(v)
@@ -287,16 +299,22 @@ class Model(Method):
         return scale * self.reconstruction(v, t, s.detach()), s
 
     def head(self, features: Float[Tensor, "N E"]) -> Float[Tensor, "N K"]:
-        """Logits; with `add_confidence` the logarithm of the mean probability."""
+        """Logits; with `add_confidence`, the log of the mean of softmax(logits) and softmax(s)."""
         logits, s = self.scores(features)
         if not self.config.add_confidence:
             return logits
         return torch.logaddexp(logits.float().log_softmax(-1), s.float().log_softmax(-1)) - math.log(2)
 
     def loss(self, features: Float[Tensor, "N E"], labels: Tensor) -> dict[str, Tensor]:
-        """Parts `matching` and `branch`, before lambda."""
+        """Cross-entropy of the logits (`matching`) + lambda x cross-entropy of s (`branch`, given before lambda).
+
+        Raises:
+            ValueError: with the visual branch, while other classes than those of training are set.
+        """
         if self.branch is not None and self.class_names != self.own_names:
-            raise ValueError("the visual branch knows the classes of training alone: set_classes back before training")
+            raise ValueError(
+                "the visual branch only knows the training classes; call set_classes with those before training"
+            )
         logits, s = self.scores(features)
         matching, branch = F.cross_entropy(logits.float(), labels), F.cross_entropy(s.float(), labels)
         return {"loss": matching + self.config.branch_weight * branch, "matching": matching, "branch": branch}
@@ -309,7 +327,7 @@ VARIANTS = {
     "no_sa": Config(alignment=False),
     "no_dfr": Config(reconstruction=False),
     "add_confidence": Config(add_confidence=True),
-    # for classes not seen in training; `no_branch` and `no_dfr` are open, too
+    # for classes not seen in training; `no_branch` and `no_dfr` have an open vocabulary, too
     "zero_shot": Config(confidence="cosine"),
     "zero_shot_no_vmp": Config(confidence="cosine", motion_prompt=False),
     "zero_shot_no_cat": Config(confidence="cosine", class_agnostic=False),
@@ -332,8 +350,8 @@ RECIPES = {
     "zero-shot": _KINETICS,
     "jester": {**_SMALL, "data": {"augment": {**_AUGMENT, "flip": 0.0}}},
 }
-"""Ours, after Vita-CLIP's script, which the authors point at (30,000 steps on Kinetics-400 are 32 epochs). For unseen
-classes take an open variant, such as `zero_shot`. Jester: a mirrored gesture is another class."""
+"""Ours, after Vita-CLIP's script, which the authors point to (30,000 steps on Kinetics-400 are 32 epochs). For unseen
+classes use a variant with an open vocabulary, such as `zero_shot`. Jester: no flip, which would change the class."""
 
 ABLATIONS = [
     Ablation(
@@ -351,6 +369,3 @@ CARD = Card(
     "motion prompts in every layer, templates without class names, a visual branch",
     "equations against plain loops; token and parameter counts; gradients that must be zero; no public tables",
 )
-
-PUBLISHED: list[Published] = []
-"""The abstract names HMDB-51, UCF-101, Jester and Kinetics-400, and no number; the paper's tables are not public."""

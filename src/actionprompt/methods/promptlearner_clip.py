@@ -1,41 +1,46 @@
-"""PromptLearner-CLIP: learned class-specific prompts, and a text-guided graph over frames that only training sees.
+"""PromptLearner-CLIP: learned class-specific prompts, and a text-guided graph over frames used in training only.
 
 Z. Zheng, G. An, S. Cao, Z. Yang, Q. Ruan, "PromptLearner-CLIP: Contrastive Multi-Modal Action Representation Learning
 with Context Optimization", ACCV 2022. Equation numbers are the paper's; (code) marks facts read in the authors' public
 code, of which nothing is copied.
 
-Every class has its own context tokens in front of its name (Eq. 1); a clip is the mean of its frame embeddings; the
-logits are their cosines. In training the text of a clip's label, parsed in steps over its words, guides a graph over
-its frames (Eq. 12-22); the fused feature J is drawn to the texts of its class (Eq. 24), beside the KL loss of
-ActionCLIP between clips and texts (Eq. 23). J needs the true label, so it takes no part in a prediction and is not
-saved with the model. A training step encodes the prompts of the classes in its batch alone, so that activations do not
-grow with the number of classes: at ViT-B/16, batch 8, 8 frames, 400 classes of 77 tokens and float32 all tensors peak
-at 11.9 GB, 4.1 GB with gradient checkpointing (results/costs/promptlearner_memory.json); with all classes in the loss
-it would be 26.6 GB.
+Every class has its own context tokens before its name (Eq. 1). The video feature v_0 is the mean of the frame
+embeddings (Eq. 7-11), and the logits are its scaled cosine similarities to the class texts. In training, the text of a
+clip's label, parsed over its words in several steps, guides a graph over the frames (Eq. 12-22). The fused feature J is
+pulled towards the texts of its class (Eq. 24), in addition to ActionCLIP's KL loss between clips and texts (Eq. 23). J
+needs the true label, so it takes no part in predictions and its module is not saved in the inference model. A training
+step encodes only the prompts of the classes in its batch, so that activations do not grow with the number of classes:
+at ViT-B/16, batch 8, 8 frames, 400 classes, prompts of 77 tokens and float32, all tensors peak at 11.9 GB, 4.1 GB with
+gradient checkpointing (results/costs/promptlearner_memory.json); with all classes in the loss it would be 26.6 GB.
 
 Where the paper can be read in more than one way:
-- Eq. 23 writes KL(p, q); with zeros in q only KL(q || p) is finite, and (code) has it. The label matrix marks every
-  pair of one class; its rows are normalised (`kl_target="rows"`), or (code) softmax(10 x the 0/1 matrix).
-- Eq. 24 has A(i) = I without i. If that left out the clip's own text, a class that occurs once would give 0 / 0. In
-  Khosla et al. (2020), whose notation it is, the anchor is left out and its other view is a positive: so J_i is
-  compared with the texts of the whole batch (`contrast="texts"`). (code) calls Khosla's loss on two views, J and text,
-  each both anchor and candidate (`contrast="views"`). The sum over the batch is a mean here, as in (code), so that the
-  coefficients of Table 1 mean the same at every batch size. (code) also divides the total loss by 3.
-- Contexts start at random, M = 16 (Sec. 4.2), or from the words "a video of action"; Table 3 compares "prompt
-  initialization", which we read as the words, with its absence. (code) starts from the words, and as released shares
-  one context between all classes and gives it to no optimiser; we follow Eq. 1. The paper calls 0.02 the variance of
-  the random start; in (code), as in CoOp, it is the standard deviation, and here.
-- Hidden layers and J have 512 channels; we take the width E of the joint space, for backbones where it is not 512.
+- Eq. 23 writes KL(p, q). Since q contains zeros, only KL(q || p) is finite, and (code) computes it. The label matrix
+  marks all pairs of the same class; q is this matrix with every row divided by its sum (`kl_target="rows"`), or
+  softmax(10 x the 0/1 matrix), as in (code) (`kl_target="softmax"`).
+- Eq. 24 has A(i) = I without i. If that excluded the clip's own text, a class that occurs once in the batch would give
+  0 / 0. In Khosla et al. (2020), whose notation it is, the anchor is excluded and its other view is a positive;
+  accordingly, J_i is compared with the texts of the whole batch (`contrast="texts"`). (code) applies Khosla's loss to
+  two views, J and text, each both anchor and candidate (`contrast="views"`). The sum over the batch is a mean here, as
+  in (code), so that the coefficients of Table 1 mean the same at every batch size. (code) also divides the total loss
+  by 3.
+- Contexts start at random with M = 16 (Sec. 4.2), or from the words "a video of action". Table 3 compares "prompt
+  initialization", which we read as initialisation from the words, with its absence. (code) starts from the words; as
+  released, it shares one context between all classes and passes it to no optimiser. We follow Eq. 1. The paper calls
+  0.02 the variance of the random initial values; here, as in (code) and in CoOp, it is their standard deviation.
+- Hidden layers and J have 512 channels in the paper; here they have the width E of the joint space, for backbones
+  where it is not 512.
 
-Reconstructed: the layers of the fusion, after Anderson et al. (CVPR 2018) - frames scored by a gated layer on [frame,
-y], and the product of a gated layer on the text and one on the attended frame. (code) has the parsing, graph and fusion
-of ReGAT instead. Differences: the temporal transformer starts as the identity; biases, norms and the temperature have
-no weight decay.
+Reconstructed: the layers of the fusion, after Anderson et al. (CVPR 2018): a gated layer on [frame, y] scores the
+frames, and J is the product of a gated layer on the text and one on the attended frame. (code) uses the parsing, graph
+and fusion of ReGAT instead. Further differences: the temporal transformer starts as the identity; biases, norms and the
+temperature have no weight decay.
 
 Trained parameters at ViT-B/16 and 400 classes: contexts 3,276,800; interaction 6,035,456 (parsing 1,837,568, graph
-1,048,576, fusion 3,149,312; training only); CLIP 149,620,737; the temporal transformer, if chosen, 19,210,240. A
-prediction costs what the bare image tower costs (134.8 G multiply-adds for 8 frames); in training the interaction adds
-less than 0.1 G to a clip.
+1,048,576, fusion 3,149,312; training only); CLIP 149,620,737; the temporal transformer, if chosen, 19,210,240.
+
+A prediction costs as much as the bare image tower. For 8 frames at ViT-B/16 that is 134.8 G MACs (multiply-accumulate
+operations) in the linear and convolution layers, 140.5 G with the matrix products of the attention. In training the
+interaction module adds less than 0.1 G per clip.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,12 +57,13 @@ from actionprompt.layers import TemporalTransformer, gather_batch, same_label_ta
 from actionprompt.method import Method, groups
 from actionprompt.paper import Ablation, Card, Published
 
-# B clips, T frames, E joint (and hidden) width, D text width, C classes of a batch, L tokens, K all classes
+# Letters: N or B clips, T frames (the paper's K), E joint (and hidden) width, D text width, F = E + D, L tokens,
+# M context tokens, C classes of a batch, K all classes
 
 TEMPERATURE = 0.07
-"""Of Eq. 24 (code)."""
+"""tau of Eq. 24 (code)."""
 CLASSES_AT_ONCE = 64
-"""Prompts encoded together for a prediction: bounds its memory."""
+"""Class prompts that a prediction encodes at once; bounds its memory."""
 
 
 @dataclass(frozen=True)
@@ -67,32 +73,32 @@ class Config:
     num_context: int = 16
     """M, context tokens per class (Sec. 4.2)."""
     context_words: str = ""
-    """Words whose embeddings the contexts start from, `a video of action` in the paper; their number is then M."""
+    """Words whose token embeddings initialise the contexts, `a video of action` in the paper; their number is M."""
     context_std: float = 0.02
-    """Standard deviation of contexts that start at random (code)."""
+    """Standard deviation of randomly initialised contexts (code)."""
     temporal: Literal["mean", "transformer"] = "mean"
-    """What makes v_0 of the frames: their mean (Sec. 3.2), or ActionCLIP's temporal transformer before it (code)."""
+    """v_0: the mean of the frames (Sec. 3.2), or their mean after ActionCLIP's temporal transformer (code)."""
     num_layers: int = 6
     """Layers of the temporal transformer (code)."""
     semantics: Literal["none", "average", "eot", "parse"] = "parse"
-    """What guides the graph (Table 2): the mean of the word features, the EOT feature, the parsed words (Eq. 12-17);
-    `none`: no interaction module, J is v_0 (Table 3)."""
+    """Text feature that guides the graph (Table 2): the mean of the word features, the EOT feature, or the parsed words
+    (Eq. 12-17); `none`: no interaction module, J is v_0 (Table 3)."""
     num_steps: int = 3
-    """R, parsing steps (Table 2)."""
+    """Number of parsing steps t (Eq. 12-17, Table 2)."""
     contrastive: float = 1.0
-    """Coefficient of Eq. 24 (Table 1)."""
+    """Coefficient of the supervised contrastive loss, Eq. 24 (Table 1)."""
     video_text: float = 1.0
-    """Coefficient of the KL of each video over the texts (Table 1)."""
+    """Coefficient of the KL divergence of each video's softmax over the texts, Eq. 23 (Table 1)."""
     text_video: float = 1.0
-    """Coefficient of the KL of each text over the videos (Table 1)."""
+    """Coefficient of the KL divergence of each text's softmax over the videos, Eq. 23 (Table 1)."""
     kl_target: Literal["rows", "softmax"] = "rows"
-    """The label matrix with normalised rows, or softmax(10 x label matrix) (code)."""
+    """q of Eq. 23: the label matrix with every row divided by its sum, or softmax(10 x label matrix) (code)."""
     contrast: Literal["texts", "views"] = "texts"
-    """Candidates of Eq. 24: the texts of the batch, or both views of all clips as anchors and candidates (code)."""
+    """Candidates of Eq. 24: the texts of the batch; or J and text of all clips, also as anchors (code)."""
     train_text: bool = True
     """Fine-tune the text tower (Table 4)."""
     train_vision: bool = True
-    """Fine-tune the image tower (Table 4); without it, training runs on cached frame features."""
+    """Fine-tune the image tower (Table 4); if it stays frozen, frame embeddings can be cached for training."""
 
     def __post_init__(self) -> None:
         if self.num_context < 1 or self.num_steps < 1:
@@ -102,18 +108,18 @@ class Config:
         weights = (self.contrastive, self.video_text, self.text_video)
         if min(weights) < 0 or max(weights[1:]) == 0:
             raise ValueError(
-                f"expected coefficients of at least 0, and video_text or text_video above 0 (they train what "
-                f"predicts), got contrastive, video_text, text_video = {weights}"
+                f"expected coefficients of at least 0, and video_text or text_video above 0 (they train the similarity "
+                f"used for predictions), got contrastive, video_text, text_video = {weights}"
             )
 
 
 class Parser(nn.Module):
-    """Eq. 12-17: what the sentence asks for, read off its words in R steps."""
+    """Eq. 12-17: semantic parsing. Each step t attends to the words of the sentence, given the result of step t - 1."""
 
     def __init__(self, embed_dim: int, text_width: int, *, num_steps: int) -> None:
         super().__init__()
         hidden = embed_dim
-        self.question = nn.ModuleList(nn.Linear(embed_dim, hidden) for _ in range(num_steps))  # W^r, b^r
+        self.question = nn.ModuleList(nn.Linear(embed_dim, hidden) for _ in range(num_steps))  # W^t, b^t
         self.update = nn.Linear(hidden + text_width, hidden)  # W_u, b_u
         self.state = nn.Linear(hidden, hidden, bias=False)  # W_s0
         self.word = nn.Linear(text_width, hidden, bias=False)  # W_s1
@@ -122,10 +128,11 @@ class Parser(nn.Module):
     def forward(
         self, sentence: Float[Tensor, "C E"], words: Float[Tensor, "C L D"], is_word: Bool[Tensor, "C L"]
     ) -> tuple[Float[Tensor, "C D"], Float[Tensor, "C L"]]:
-        """y of the last step, and its weights over the words: exactly 0 where `is_word` is false."""
-        y, projected = words.new_zeros(words.shape[0], words.shape[2]), self.word(words)
-        for question in self.question:
-            u = torch.cat([question(sentence), y], dim=-1)  # Eq. 12, 13
+        """y^t of the last step and its weights r^t over the words, which are exactly 0 where `is_word` is false."""
+        y, projected = words.new_zeros(words.shape[0], words.shape[2]), self.word(words)  # y^0, W_s1 s_m
+        for question in self.question:  # step t
+            q = question(sentence)  # Eq. 12
+            u = torch.cat([q, y], dim=-1)  # Eq. 13
             s = F.relu(self.update(u))  # Eq. 14
             a = self.score(torch.tanh(self.state(s)[:, None] + projected)).squeeze(-1)  # Eq. 15
             r = a.to(words.dtype).masked_fill(~is_word, -torch.inf).softmax(-1)  # Eq. 16
@@ -134,7 +141,7 @@ class Parser(nn.Module):
 
 
 class Graph(nn.Module):
-    """Eq. 18-21: every frame, with the text beside it, takes in the other frames by their correlation."""
+    """Eq. 18-21: graph attention over the frames, each concatenated with y; a frame aggregates all other frames."""
 
     def __init__(self, embed_dim: int, text_width: int) -> None:
         super().__init__()
@@ -145,8 +152,8 @@ class Graph(nn.Module):
         v = torch.cat([frames, y[:, None].expand(-1, frames.shape[1], -1)], dim=-1)  # Eq. 18
         correlation = (self.query(v) @ self.key(v).mT).to(v.dtype)  # Eq. 19
         itself = torch.eye(frames.shape[1], dtype=torch.bool, device=frames.device)
-        alpha = correlation.masked_fill(itself, torch.finfo(v.dtype).min).softmax(-1)
-        alpha = alpha * ~itself  # Eq. 20: exactly none of itself, also for a single frame, which has no neighbours
+        alpha = correlation.masked_fill(itself, torch.finfo(v.dtype).min).softmax(-1)  # Eq. 20
+        alpha = alpha * ~itself  # exactly 0 for j = i, also for a single frame, which has no neighbours
         return F.relu(v + alpha @ v)  # Eq. 21
 
 
@@ -163,7 +170,7 @@ class Gated(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Eq. 22, bottom-up and top-down attention: the text weighs the frames, then meets their sum."""
+    """Eq. 22, BUTD (bottom-up and top-down attention): y weights the frames and is fused with their weighted sum."""
 
     def __init__(self, embed_dim: int, text_width: int) -> None:
         super().__init__()
@@ -173,11 +180,11 @@ class Fusion(nn.Module):
     def forward(self, v: Float[Tensor, "B T F"], y: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
         together = torch.cat([v, y[:, None].expand(-1, v.shape[1], -1)], dim=-1)
         attended = (self.attend(together).softmax(1) * v).sum(1)
-        return self.text(y) * self.video(attended)
+        return self.text(y) * self.video(attended)  # Eq. 22, J
 
 
 class Interaction(nn.Module):
-    """Sec. 3.3: frames and the text of the true label -> J. For training alone."""
+    """Sec. 3.3: frame embeddings and the text of the true label -> J. Used in training only."""
 
     def __init__(self, embed_dim: int, text_width: int, config: Config) -> None:
         super().__init__()
@@ -190,12 +197,12 @@ class Interaction(nn.Module):
     def forward(
         self, frames: Float[Tensor, "B T E"], text: TextFeatures, label: Int[Tensor, " B"]
     ) -> Float[Tensor, "B E"]:
-        """`label` is the row of each clip's class in `text`."""
+        """J of Eq. 22. `label` is the row of each clip's class in `text`."""
         y = self.meaning(text)[label]
         return self.fusion(self.graph(frames, y), y)
 
     def meaning(self, text: TextFeatures) -> Float[Tensor, "C D"]:
-        """What guides the graph; SOS, EOT and padding are no words (Table 2)."""
+        """The text feature that guides the graph (Table 2); SOS, EOT and padding do not count as words."""
         if self.semantics == "eot":
             return text.words[torch.arange(len(text.eot), device=text.eot.device), text.eot]
         position = torch.arange(text.words.shape[1], device=text.eot.device)
@@ -206,7 +213,7 @@ class Interaction(nn.Module):
 
 
 def kl_targets(labels: Int[Tensor, " B"], kind: Literal["rows", "softmax"]) -> Float[Tensor, "B B"]:
-    """q of Eq. 23: what each clip's similarities to the texts (and each text's to the clips) should look like."""
+    """q of Eq. 23: row i is the target distribution of clip i over the texts, and of text i over the clips."""
     rows = same_label_targets(labels)
     return rows if kind == "rows" else (10.0 * (rows > 0)).softmax(1)
 
@@ -217,14 +224,14 @@ def contrastive_loss(
     labels: Int[Tensor, " B"],
     contrast: Literal["texts", "views"],
 ) -> Float[Tensor, ""]:
-    """Eq. 24, averaged over the anchors; inputs normalised. See the file's docstring for the two readings."""
+    """Eq. 24, averaged over the anchors; inputs are L2-normalised. The file's docstring explains both readings."""
     if contrast == "texts":
-        return F.cross_entropy(fused @ sentence.T / TEMPERATURE, same_label_targets(labels))
+        return F.cross_entropy(fused @ sentence.T / TEMPERATURE, same_label_targets(labels))  # Eq. 24
     views = torch.cat([fused, sentence])
     itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
     targets = same_label_targets(labels.repeat(2)).masked_fill(itself, 0.0)
     similarity = (views @ views.T / TEMPERATURE).masked_fill(itself, torch.finfo(views.dtype).min)
-    return F.cross_entropy(similarity, targets / targets.sum(1, keepdim=True))
+    return F.cross_entropy(similarity, targets / targets.sum(1, keepdim=True))  # Eq. 24
 
 
 class Model(Method):
@@ -268,6 +275,7 @@ class Model(Method):
         return [self.interaction] if self.interaction is not None else []
 
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
+        """As in the base class; ValueError also for prompts that exceed the context length of the text tower."""
         super().set_classes(names, names_zh)
         ids, num_context = self.clip.text.tokenize(list(names)), self.contexts.shape[1]
         if ids.shape[1] + num_context > self.clip.text.context_length:
@@ -279,41 +287,43 @@ class Model(Method):
 
     @torch.no_grad()
     def start_from(self, state: dict[str, Tensor]) -> None:
-        """Take over a model saved after training on other classes (Kinetics-400 before HMDB-51, Sec. 4.7): all of it
-        but the contexts, which belong to its classes, and the interaction module, which is not saved."""
+        """Initialise from the `trained_state` of an inference model trained on other classes (Kinetics-400 before
+        HMDB-51, Sec. 4.7): everything except the contexts, which belong to those classes, and the interaction module,
+        which is not saved. ValueError if names or shapes do not match."""
         self.load_trained_state({**state, "contexts": self.contexts.detach().clone()}, inference=True)
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
-        """`lr` for CLIP, ten times as much for what is new (Sec. 4.2)."""
+        """`lr` for CLIP's parameters, 10 `lr` for the new ones (Sec. 4.2)."""
         known = {id(p) for p in self.clip.parameters()}
         trained = [p for p in self.parameters() if p.requires_grad]
         new = [p for p in trained if id(p) not in known]
         return groups((p for p in trained if id(p) in known), lr) + groups(new, 10 * lr)
 
     def encode_prompts(self, classes: Int[Tensor, " C"]) -> TextFeatures:
-        """Words s_m and sentences s_0 of the prompts of some classes (Eq. 1-6)."""
+        """Word features s_m and sentence features s_0 of the prompts of the given classes (Eq. 1-6)."""
         text, ids = self.clip.text, self.ids[classes]
         tokens = text.token_embeddings(ids)
-        tokens = torch.cat([tokens[:, :1], self.contexts[classes], tokens[:, 1:]], dim=1)  # SOS, V, CLASS, EOT
-        return text.encode(tokens, text.eot_positions(ids) + self.contexts.shape[1])
+        tokens = torch.cat([tokens[:, :1], self.contexts[classes], tokens[:, 1:]], dim=1)  # Eq. 1, with SOS and EOT
+        return text.encode(tokens, text.eot_positions(ids) + self.contexts.shape[1])  # Eq. 2-6
 
     def video_features(self, frames: Float[Tensor, "N T E"]) -> Float[Tensor, "N E"]:
-        """v_0, normalised."""
+        """v_0, L2-normalised."""
         return F.normalize((frames if self.temporal is None else self.temporal(frames)).mean(1), dim=-1)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
         return self.clip.logit_scale.exp() * self.video_features(features) @ self.class_features().T
 
     def encode_classes(self) -> Float[Tensor, "K E"]:
-        """Normalised s_0 of all classes."""
+        """s_0 of all classes, L2-normalised."""
         parts = torch.arange(len(self.class_names), device=self.ids.device).split(CLASSES_AT_ONCE)
         return F.normalize(torch.cat([self.encode_prompts(part).sentence for part in parts]), dim=-1)
 
     def loss(self, features: Float[Tensor, "B T E"], labels: Tensor) -> dict[str, Tensor]:
-        """Eq. 23-25; parts `video_text`, `text_video`, `contrastive`, before their coefficients.
+        """Eq. 23-25 over the clips of all processes. The parts `video_text`, `text_video` and `contrastive` are given
+        before their coefficients.
 
         Raises:
-            ValueError: soft labels, since the losses compare clips of the same class.
+            ValueError: soft labels, since the losses compare clips by class.
         """
         if labels.ndim != 1:
             raise ValueError(
@@ -333,12 +343,12 @@ class Model(Method):
             similarity = self.clip.logit_scale.exp() * video @ sentence.T
             targets = kl_targets(labels, config.kl_target)
             parts = {
-                "video_text": F.kl_div(similarity.log_softmax(1), targets, reduction="batchmean"),
-                "text_video": F.kl_div(similarity.T.log_softmax(1), targets, reduction="batchmean"),
+                "video_text": F.kl_div(similarity.log_softmax(1), targets, reduction="batchmean"),  # Eq. 23, v2s
+                "text_video": F.kl_div(similarity.T.log_softmax(1), targets, reduction="batchmean"),  # Eq. 23, s2v
             }
             loss = 0.5 * (config.video_text * parts["video_text"] + config.text_video * parts["text_video"])  # Eq. 23
             if config.contrastive > 0:
-                parts["contrastive"] = contrastive_loss(fused, sentence, labels, config.contrast)
+                parts["contrastive"] = contrastive_loss(fused, sentence, labels, config.contrast)  # Eq. 24
                 loss = loss + config.contrastive * parts["contrastive"]  # Eq. 25
         return {"loss": loss, **parts}
 
@@ -348,7 +358,7 @@ VARIANTS = {
     "loss_1_0_1": Config(video_text=0.0),
     "loss_1_1_0": Config(text_video=0.0),
     "loss_0_1_1": Config(contrastive=0.0),  # also Table 3, without contrastive learning
-    # Table 2; three steps are the default
+    # Table 2; parsing in three steps is the default
     "average": Config(semantics="average"),
     "eot": Config(semantics="eot"),
     "one_step": Config(num_steps=1),
@@ -374,7 +384,7 @@ RECIPES = {
         "data": {"num_frames": 8, "num_clips": 10, "random_groups": True, "augment": {"rand_augment": (2, 9)}},
     }
 }  # fmt: skip
-"""Sec. 4.2; betas and RandAugment's numbers from (code), which averages the probabilities of the 10 groups."""
+"""Sec. 4.2; betas and the parameters of RandAugment from (code), which averages the probabilities of the 10 groups."""
 
 _MINI, _K400 = "mini_kinetics200", "kinetics400"
 ABLATIONS = [

@@ -1,42 +1,44 @@
-"""Seeing in Flowing: prompts that are driven by the motion of the video, over a frozen CLIP.
+"""Seeing in Flowing: text prompts driven by the motion of the video, on a frozen CLIP.
 
 Q. Wang, J. Du, K. Yan, S. Ding, "Seeing in Flowing: Adapting CLIP for Action Recognition with Motion Prompts Learning",
-ACM MM 2023, arXiv 2308.04828. There is no public code; abstract and published figures fix the structure, and the
+ACM MM 2023, arXiv 2308.04828. There is no public code. The abstract and published numbers fix the structure; the
 equations here are a reconstruction from documented parts of other papers:
 
-- known: both towers are frozen; frame embeddings come first; a two-stream Motion Modeling Block (MMB) takes short- and
-  long-term motion from differences of frame embeddings, beside a spatial stream; motion drives a dynamic learner of
-  Motion-Aware Prompts (MAP); a Multimodal Communication Block (MCB) exchanges the modalities; cosine match; ViT-B/16
-  with 8 frames: 142 G multiply-adds a view and 143.9 M parameters without the token table, about 19.6 M of them new.
-- MMB motion: reconstructed, after the strided differences of MIP-CLIP's public code. For d = 1 (short) and
-  d = 2..min(6, T-2) (long), D(d, t) = f[t+d] - f[t], plus a learned embedding of t (and of d); one transformer block
-  per stream; motion tokens = both streams; m = linear(mean short, mean long).
-- MMB spatial: reconstructed, after X-CLIP's multi-frame integration (Ni et al., ECCV 2022):
+- Known: both towers are frozen; the method starts from frame embeddings; a two-stream Motion Modeling Block (MMB)
+  models short- and long-term motion from differences of frame embeddings, in parallel with a spatial stream; the motion
+  drives a dynamic prompts learner, which gives Motion-Aware Prompts (MAP); a Multimodal Communication Block (MCB)
+  exchanges information between the modalities; matching is by cosine similarity. ViT-B/16 with 8 frames: 142 G MACs
+  (multiply-accumulate operations) per view and 143.9 M parameters without the token table, about 19.6 M of them new.
+- MMB, motion: reconstructed, after the strided differences in MIP-CLIP's public code. For d = 1 (short-term) and
+  d = 2..min(6, T-2) (long-term), D(d, t) = f[t+d] - f[t], plus a learned embedding of t (and of d); one transformer
+  block per stream; motion tokens = the tokens of both streams; m = linear(mean short, mean long).
+- MMB, spatial: reconstructed, after the multi-frame integration of X-CLIP (Ni et al., ECCV 2022):
   P = F + Block(F + pos), p = mean P, v = p + m.
 - MAP: reconstructed, after X-CLIP's video-specific prompts: h = CrossBlock(U, motion tokens), MAP = U + alpha h, with
-  learned base prompts U and alpha = 0.1 at first. `metanet`: U + net(m), after CoCoOp (Zhou et al., CVPR 2022).
-- Text: [SOS] MAP name . [EOT]. Its form is reconstructed: `eot_cut` is plain prompt learning; `late` is after TC-CLIP
-  (Kim et al., ECCV 2024); `output` after X-CLIP. Which one the paper uses is unknown; its 142 G leave 1.5 G beside
-  the image tower; ours take 2.5 G with `late`, 3.6 G with `output` and 130 G with `eot_cut` at 400 classes.
-- MCB: reconstructed as two cross-attention blocks with learned scales of 0.1 at first:
-  t' = t + beta_t CrossBlock(t, P), v' = v + beta_v CrossBlock(v, {t}). No positions over classes.
-- logits = logit_scale cos(v', t') (100 in OpenAI's weights); cross-entropy. Known.
+  learned base prompts U and learned alpha, initially 0.1. `metanet`: U + net(m), after CoCoOp (Zhou et al., CVPR 2022).
+- Text: [SOS] MAP name . [EOT]. Where MAP enters is reconstructed: `eot_cut` is plain prompt learning; `late` follows
+  TC-CLIP (Kim et al., ECCV 2024), `output` X-CLIP. Which one the paper uses is unknown. Its 142 G MACs leave 1.5 G in
+  addition to the image tower; ours take 2.5 G with `late`, 3.6 G with `output`, 130 G with `eot_cut` at 400 classes.
+- MCB: reconstructed, as two cross-attention blocks with learned scales beta_t and beta_v, initially 0.1:
+  t' = t + beta_t CrossBlock(t, P), v' = v + beta_v CrossBlock(v, {t}). There are no positions over classes.
+- Known: logits = logit_scale cos(v', t'), where logit_scale is 100 in OpenAI's weights; cross-entropy.
 
-Training starts at mean-pooled CLIP with the base prompts, but for the scales of 0.1: the linear of m, `pos` and the
-output of the spatial block are zero. Scales have one entry per channel, as X-CLIP's alpha.
+Training starts at mean-pooled CLIP with the base prompts, except for the scales of 0.1: the linear layer of m, `pos`
+and the output projections of the spatial block start at zero. Scales have one entry per channel, like X-CLIP's alpha.
 
-The text is different for every video and class, so it is made cheaply, and exactly: what lies behind the last EOT is
-cut; under the causal mask the tokens [SOS] MAP do not depend on the name, so they run once per video and the names
-attend to their keys and values; the last layer runs at the EOT alone. Classes go in chunks, recomputed in the backward
-pass where there is more than one.
+The text differs for every video and class. Its cost is reduced without changing the result: sequences are cut after the
+longest EOT; under the causal mask, the tokens [SOS] MAP do not depend on the name, so they run once per video and the
+names attend to their keys and values; the last layer runs at the EOT position only. Classes are processed in chunks,
+which are recomputed in the backward pass if there is more than one.
 
 Trained parameters at ViT-B/16, T = 8, M = 8:
 
     MMB short 3,152,384 | long 3,152,384 | embeddings of t and d 6,656 | linear of m 524,800 | spatial 3,156,480
     MAP base prompts 4,096 | cross block and alpha 3,153,920 | MCB 2 x 3,153,920 | together 19,458,560
 
-Letters: N videos, T frames, E width of the joint space, W width of the text tower, K classes, M prompts, P = 1 + M
-tokens of a prefix [SOS] MAP, L tokens of a name with its full stop and EOT, J motion tokens.
+Letters: N videos, T frames, E width of the joint space, W width of the text tower, K classes, k classes of a chunk,
+M prompts, P = 1 + M tokens of a prefix [SOS] MAP, L tokens of a name with its full stop and EOT, J motion tokens,
+H heads of width d.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,54 +62,56 @@ class Config:
     """Options of `seeing_in_flowing`."""
 
     num_frames: int = 8
-    """Most frames per view: rows of the tables of positions (known for 8)."""
+    """Largest number of frames per view: rows of the position tables (8 in the paper)."""
     short: bool = True
-    """MMB: differences of neighbouring frames."""
+    """MMB: use differences of adjacent frames."""
     long_term: Literal["stride", "first", "mean", "none"] = "stride"
-    """MMB: differences over 2 to 6 frames, to the first frame, to the mean frame, or no long-term stream."""
+    """MMB: differences over 2 to 6 frames, to the first frame, to the mean over frames, or no long-term stream."""
     spatial: bool = True
-    """MMB: the spatial stream; without it P = F."""
+    """MMB: use the spatial stream; without it P = F."""
     prompts: Literal["motion", "metanet", "static"] = "motion"
-    """MAP from motion tokens, CoCoOp's shift by a small network of m, or the same learned prompts for every video."""
+    """MAP from the motion tokens, base prompts shifted by a small network of m (CoCoOp), or the base prompts alone."""
     num_prompts: int = 8
     """M, base prompts."""
     text_form: Literal["auto", "eot_cut", "late", "output"] = "auto"
-    """Where the motion meets the text: at the first layer, before the last one, or behind the tower. `auto` becomes one
-    of the first two when the model is built, by the number of classes it is built with; the configuration of the model,
-    and with it the manifest, then says which. Renaming the classes later does not change it."""
+    """Where the motion enters the text: before the first layer, before the last layer, or after the tower. `auto` is
+    replaced by one of the first two when the model is built, depending on the number of classes; the configuration of
+    the model, and with it the manifest, records which. Later changes of the class names do not change it."""
     late_above: int = 50
-    """`auto` takes `late` for more classes than this: 51 full sentences per video take 11.5 G multiply-adds,
-    beside 140.5 G of ViT-B/16 on 8 frames (results/costs/seeing_in_flowing_text.json)."""
+    """`auto` chooses `late` for more classes than this: 51 full sentences per video take 11.5 G MACs, compared with
+    140.5 G of ViT-B/16 on 8 frames (results/costs/seeing_in_flowing_text.json)."""
     communicate_text: bool = True
-    """MCB: t' sees the frames."""
+    """MCB: t' attends to the frames."""
     communicate_video: bool = True
-    """MCB: v' sees the class texts."""
+    """MCB: v' attends to the class texts."""
     pairs_per_chunk: int = 512
-    """Sentences (videos x classes) that go through the text tower at once; bounds the memory. A choice of ours."""
+    """Sentences (videos x classes) that run through the text tower at once; bounds memory (our choice)."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_prompts", 1), ("pairs_per_chunk", 1), ("num_frames", self.least_frames)):
             if getattr(self, name) < least:
                 raise ValueError(f"expected {name} of at least {least}, got {getattr(self, name)}")
         if self.prompts != "static" and not self.short and self.long_term == "none":
-            raise ValueError(f"prompts={self.prompts!r} need a motion stream: keep one, or set prompts='static'")
+            raise ValueError(f"prompts={self.prompts!r} needs a motion stream: keep one, or set prompts='static'")
 
     @property
     def least_frames(self) -> int:
-        """Frames that give every motion stream at least one difference."""
+        """Smallest number of frames that gives every motion stream at least one difference."""
         return 4 if self.long_term == "stride" else 2
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What the motion streams give; without any stream, no tokens and a vector of zeros."""
+    """Output of the motion streams; without any stream, no tokens and a zero vector."""
 
     tokens: Float[Tensor, "N J E"]
+    """The tokens of both streams."""
     vector: Float[Tensor, "N E"]
+    """m."""
 
 
 def differences(frames: Float[Tensor, "N T E"], kind: str) -> list[Float[Tensor, "N _ E"]]:
-    """Differences of frame embeddings in time order, one tensor per distance: `short`, or as `Config.long_term`."""
+    """Differences of frame embeddings in time order, one tensor per distance; `kind`: `short` or `Config.long_term`."""
     num_frames = frames.shape[1]
     if kind == "first":
         return [frames[:, 1:] - frames[:, :1]]
@@ -118,7 +122,7 @@ def differences(frames: Float[Tensor, "N T E"], kind: str) -> list[Float[Tensor,
 
 
 class MotionStreams(nn.Module):
-    """MMB, short and long: frame embeddings -> motion tokens and the motion vector m."""
+    """MMB, short- and long-term streams: frame embeddings -> motion tokens and motion vector m."""
 
     def __init__(self, config: Config, width: int) -> None:
         super().__init__()
@@ -146,16 +150,16 @@ class MotionStreams(nn.Module):
 
 
 class Update(nn.Module):
-    """MAP: moves text tokens (prompts, or with `output` the class features) by what moves in the video."""
+    """MAP: updates text tokens (prompts or, with `output`, class features) from the motion of the video."""
 
     def __init__(self, kind: Literal["motion", "metanet"], width: int, motion_width: int) -> None:
         super().__init__()
         self.kind = kind
         if kind == "metanet":
-            hidden = max(16, motion_width // 16)  # CoCoOp's factor
+            hidden = max(16, motion_width // 16)  # reduction factor of CoCoOp
             self.net = nn.Sequential(nn.Linear(motion_width, hidden), nn.ReLU(), nn.Linear(hidden, width))
             return
-        same = width == motion_width  # so in all of OpenAI's models
+        same = width == motion_width  # as in all of OpenAI's ViT models
         self.bring = nn.Identity() if same else nn.Linear(motion_width, width)
         self.block = Block(width, num_heads(width), cross=True)
         self.alpha = nn.Parameter(torch.full((width,), 0.1))
@@ -208,6 +212,7 @@ class Model(Method):
 
     @torch.no_grad()
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
+        """As in the base class; ValueError also for prompts and names that exceed the context length of the tower."""
         super().set_classes(names, names_zh)
         tower, num_prefix = self.clip.text, 1 + self.config.num_prompts
         ids = tower.tokenize([f"{name}." for name in names])
@@ -216,7 +221,7 @@ class Model(Method):
             longest = names[int(tower.eot_positions(ids).argmax())]
             raise ValueError(
                 f"expected prompts and class name of at most {tower.context_length} tokens, got {length} for "
-                f"{self.config.num_prompts} prompts and {longest!r}; shorten the name or take fewer prompts"
+                f"{self.config.num_prompts} prompts and {longest!r}; shorten the name or use fewer prompts"
             )
         position = tower.embeddings.position_embedding.weight
         tokens = tower.token_embeddings(ids)
@@ -226,14 +231,15 @@ class Model(Method):
         self._kept: tuple[tuple, tuple[Tensor, list[Tensor]]] | None = None
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
+        """Frame embeddings -> logits; ValueError for fewer than `least_frames` or more than `num_frames` frames."""
         least, most = self.config.least_frames, self.config.num_frames
         if not least <= features.shape[1] <= most:
             raise ValueError(
-                f"expected {least} to {most} frames a view for this configuration (its num_frames is {most}), got "
-                f"{features.shape[1]}; sample so many, or train a model with another num_frames"
+                f"expected {least} to {most} frames per view for this configuration (its num_frames is {most}), got "
+                f"{features.shape[1]}; sample as many, or train a model with another num_frames"
             )
         group = max(1, 64 * self.config.pairs_per_chunk // len(self.class_names))
-        if len(features) > group and not torch.is_grad_enabled():  # thousands of views: t alone would fill the memory
+        if len(features) > group and not torch.is_grad_enabled():  # many views: t alone would fill the memory
             return torch.cat([self.head(part) for part in features.split(group)])
         motion = self.motion(features)
         frames = features  # P
@@ -255,7 +261,7 @@ class Model(Method):
         return self.clip.logit_scale.exp() * cosine
 
     def text(self, motion: Motion) -> Float[Tensor, "#N K E"]:
-        """t: the features of all class sentences, not normalised; one row where they are the same for every video."""
+        """t: embeddings of all class sentences, not L2-normalised; one row if they are the same for every video."""
         form, static = self.config.text_form, self.config.prompts == "static"
         if form == "eot_cut" and not static:
             memory, prefix = self._prefix(self.update(self.base_prompts[None], motion))
@@ -272,8 +278,8 @@ class Model(Method):
         return text
 
     def _early(self) -> tuple[Float[Tensor, "1 P W"], list[Tensor]]:
-        """`_prefix` and `_ends` under the base prompts: the same for all videos, so that without gradients they are
-        made once per class list."""
+        """`_prefix` and `_ends` for the base prompts: the same for all videos, so without gradients they are computed
+        once per class list."""
         device = self.base_prompts.device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         key = (self.base_prompts.data_ptr(), self.base_prompts._version, autocast)
@@ -285,7 +291,7 @@ class Model(Method):
         return early
 
     def _prefix(self, prompts: Float[Tensor, "N M W"]) -> tuple[list[tuple[Tensor, Tensor]], Float[Tensor, "N P W"]]:
-        """[SOS] and prompts through all layers but the last: keys and values at each of them, and what comes out."""
+        """[SOS] and prompts through all layers but the last: keys and values in each of these, and the output."""
         position = self.clip.text.embeddings.position_embedding.weight[1 : 1 + prompts.shape[1]]
         x = torch.cat([self.sos.expand(len(prompts), -1, -1), prompts + position], 1)
         causal = x.new_ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
@@ -297,7 +303,7 @@ class Model(Method):
         return memory, x
 
     def _names(self, classes: slice, memory: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "N k L W"]:
-        """Tokens of some names behind each prefix, through all layers but the last."""
+        """Tokens of the given class names after each prefix, through all layers but the last."""
         names = self.names[classes]
         num_videos, (num_names, length) = len(memory[0][0]) if memory else 1, names.shape[:2]
         x = names.expand(num_videos, -1, -1, -1).flatten(0, 1)
@@ -310,14 +316,14 @@ class Model(Method):
         return x.unflatten(0, (num_videos, num_names))
 
     def _ends(self, names: Float[Tensor, "N k L W"], classes: slice) -> list[Tensor]:
-        """What the last layer needs of the names: their EOT tokens [N, k, W], and keys and values of all their tokens
-        [N, k, H, L, d]."""
+        """What the last layer needs from the names: their EOT tokens [N, k, W], and the keys and values of all their
+        tokens [N, k, H, L, d]."""
         at_eot = names[:, torch.arange(names.shape[1], device=names.device), self.eot[classes]]
         keys_values = self._layers()[-1].keys_values(names.flatten(0, 1))
         return [at_eot, *(x.unflatten(0, names.shape[:2]) for x in keys_values)]
 
     def _sentences(self, prefix: Float[Tensor, "N P W"], ends: list[Tensor], classes: slice) -> Float[Tensor, "N k E"]:
-        """The last layer, at the EOT alone, and the projection."""
+        """The last layer, at the EOT position only, and the projection."""
         tower, eot, layer = self.clip.text, self.eot[classes], self._layers()[-1]
         num_videos, num_names = len(prefix), len(eot)
         at_eot, *names = (x.expand(num_videos, *x.shape[1:]).flatten(0, 1) for x in ends)
@@ -334,8 +340,8 @@ class Model(Method):
         return list(self.clip.text.layers)  # type: ignore[arg-type]
 
     def _in_chunks(self, part: Callable[[slice], Tensor], num_videos: int) -> Tensor:
-        """`part` of all classes, [N, K, ...], in pieces that bound the memory. With more than one, `part` runs again in
-        the backward pass: what it closes over must not be given another value after this call."""
+        """`part` of all classes, [N, K, ...], in chunks that bound memory. With more than one chunk, `part` runs again
+        in the backward pass, so variables that it closes over must not be reassigned after this call."""
         size = max(1, self.config.pairs_per_chunk // num_videos)
         pieces = [slice(start, start + size) for start in range(0, len(self.class_names), size)]
         if len(pieces) == 1 or not torch.is_grad_enabled():
@@ -344,6 +350,7 @@ class Model(Method):
 
 
 def _repeat(x: Float[Tensor, "N H P d"], num_names: int) -> Float[Tensor, "Nk H P d"]:
+    """Keys or values of every prefix, once for each name."""
     return x[:, None].expand(-1, num_names, -1, -1, -1).flatten(0, 1)
 
 
@@ -376,7 +383,7 @@ RECIPES = {
         "lr": 8e-5, "weight_decay": 0.001, "epochs": 10, "batch_size": 256, "warmup_epochs": 5.0, "betas": (0.9, 0.98),
     },
 }  # fmt: skip
-"""Ours, after X-CLIP, Efficient-Prompt and ViFi-CLIP: the paper's are unknown."""
+"""Ours, after X-CLIP, Efficient-Prompt and ViFi-CLIP; the paper's settings are unknown."""
 
 ABLATIONS = [
     Ablation(

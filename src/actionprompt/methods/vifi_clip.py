@@ -1,11 +1,11 @@
 """ViFi-CLIP: plain fine-tuning of both CLIP towers on video.
 
 H. Rasheed et al., "Fine-tuned CLIP Models are Efficient Video Learners", CVPR 2023.
-Frame embeddings are averaged over time and compared with the class prompts by cosine similarity; cross-entropy over the
-classes trains the image tower, the text tower and the temperature. Nothing is added to CLIP.
+Frame embeddings are averaged over time; the average is compared with the class prompts by cosine similarity.
+Cross-entropy over the classes trains the image tower, the text tower and the temperature. Nothing is added to CLIP.
+`train_text=False` and `train_image=False` are the rows of the paper's ablation that tune one tower only.
 
-Differences from the paper: the text tower runs on sequences cut at the longest EOT (exact under the causal mask), and
-`train_text = False` or `train_image = False` give the one-sided rows of its ablation.
+Difference from the paper: the text tower runs on sequences cut at the longest EOT (exact under the causal mask).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from actionprompt.backbone import CLIP
 from actionprompt.method import Method
-from actionprompt.paper import Ablation, Card, Published
+from actionprompt.paper import Card, Published
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Model(Method):
         self.register_buffer("ids", ids, persistent=False)
 
     def encode_classes(self) -> Float[Tensor, "K E"]:
-        """Normalised text features."""
+        """L2-normalised text embeddings of the class prompts."""
         text = self.clip.text
         sentence = text.encode(text.token_embeddings(self.ids), text.eot_positions(self.ids)).sentence
         return F.normalize(sentence, dim=-1)
@@ -71,8 +71,6 @@ RECIPES = {
     "zero-shot": {"lr": 8e-6, "weight_decay": 0.001, "epochs": 10, "batch_size": 256, "warmup_epochs": 5.0},
     "base-to-novel": {"lr": 2e-6, "weight_decay": 0.001, "epochs": 11, "batch_size": 64, "warmup_epochs": 5.0},
 }
-
-ABLATIONS: list[Ablation] = []
 
 CARD = Card(
     "Rasheed et al., CVPR 2023",

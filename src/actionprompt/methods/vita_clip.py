@@ -1,20 +1,22 @@
-"""Vita-CLIP: prompts of three kinds in every layer of the frozen image tower, learned context in front of class names.
+"""Vita-CLIP: three kinds of prompts in every layer of the frozen image tower, learned context before class names.
 
 S. T. Wasim, M. Naseer, S. Khan, F. S. Khan, M. Shah, "Vita-CLIP: Video and text Adaptive CLIP via Multimodal
 Prompting", CVPR 2023. What the paper leaves open was read in the authors' public code (TalalWasim/Vita-CLIP, MIT); such
 facts are marked (code), and nothing of it is copied.
 
-Per layer, of the class tokens c of the T frames: p = W c; one summary token s_t = p_t + MHSA(LN p)_t for each frame; T
-local prompts l_t + p_t, all of them in every frame; S global prompts, the same for every frame. They stand beside the
-frame's own tokens in the frozen attention and are dropped before the MLP. A learned time embedding is added before
-CLIP's first norm. The video is the mean over frames; the text of a class is [SOS] X_1 .. X_n {class} . [EOT] with a
-context X of its own; logits are exp(l) cos(video, text), l learned from log(1 / 0.07) (code).
+In every layer, from the class tokens c of the T frames: p = W c; one summary token s_t = p_t + MHSA(LN p)_t per frame;
+T local prompts l_t + p_t, all of them given to every frame; S global prompts, the same for every frame. The prompts are
+appended to the frame's own tokens in the frozen attention and dropped before the MLP. A learned time embedding is added
+before CLIP's first LayerNorm. The video embedding is the mean over the frames; the text of a class is [SOS] X_1 .. X_n
+{class} . [EOT] with a class-specific context X; logits are exp(l) cos(video, text), where l is learned and starts at
+log(1 / 0.07) (code).
 
 Differences from the paper and its code:
-- W is trained. (code) freezes whatever is not named summary, local, global or time_embed, and with it the new W, at its
-  random start; the count that the paper prints includes W.
-- Clips of another length than T take the nearest row of the local prompts, as (code) does for the time embedding.
-- Classes that were not trained take the frozen feature of `template`. (code) reads theirs from a file named class-only.
+- W is trained. (code) freezes every parameter not named summary, local, global or time_embed; this includes the new W,
+  which stays at its random initial values. The parameter count that the paper prints includes W.
+- Clips of another length than T use the nearest row of the local prompts, as (code) does for the time embedding.
+- Classes that were not trained use the frozen text embedding of `template`. (code) reads theirs from a file named
+  class-only.
 - Matrices have weight decay, vectors have none.
 
 Trained parameters at ViT-B/16, T = 8, S = 8, n = 8:
@@ -29,8 +31,8 @@ Trained parameters at ViT-B/16, T = 8, S = 8, n = 8:
 | all but the contexts | | 35,607,553 |
 | contexts | 4,096 | (per class) |
 
-37,245,953 for Kinetics-400. Published: 38.88 M; 38,884,353 is what 16 context tokens give on Kinetics-400: 16 is the
-default of (code), 8 stands in its training script.
+37,245,953 for Kinetics-400. Published: 38.88 M, which is the count for 16 context tokens on Kinetics-400, 38,884,353:
+16 is the default of (code), while its training script sets 8.
 """
 
 import math
@@ -45,9 +47,10 @@ from torch import Tensor, nn
 from actionprompt.backbone import CLIP
 from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames
 from actionprompt.method import Method, check_video
-from actionprompt.paper import Ablation, Card, Published
+from actionprompt.paper import Card, Published
 
-# Letters: N videos, T frames, D tower width, P prompts of a frame, E joint width, K classes, n context tokens
+# Letters: N videos, T frames, D tower width, P prompts of a frame, S global prompts, E joint width, K classes,
+# n context tokens, R rows of a learned table
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Config:
     """Options of `vita_clip`."""
 
     num_frames: int = 8
-    """T, the rows of the time embedding and of the local prompts; for clips of another length the nearest row."""
+    """T, the rows of the time embedding and of the local prompts; clips of another length use the nearest rows."""
     num_global: int = 8
     """S, global prompts per layer; 0 for none."""
     summary: bool = True
@@ -65,9 +68,9 @@ class Config:
     num_context: int = 8
     """n, learned tokens before the class name (code); 0 for the frozen `template` alone."""
     class_context: bool = True
-    """Each class learns a context of its own (code); otherwise one for all, which also serves other class names."""
+    """Every class learns its own context (code); otherwise all share one, which new class names can use as well."""
     template: str = "{}."
-    """Frozen prompt of classes without learned context (code: the class name only)."""
+    """Prompt without learned tokens, for classes that have no learned context (code: the class name only)."""
 
     def __post_init__(self) -> None:
         if self.num_frames < 1 or min(self.num_global, self.num_context) < 0:
@@ -80,7 +83,7 @@ class Config:
 
 
 class LayerPrompts(nn.Module):
-    """The prompts of one layer, from the class tokens at its input."""
+    """The prompts of one layer, computed from the class tokens at its input: summary, local, global; P = 1 + T + S."""
 
     def __init__(self, config: Config, width: int, *, num_heads: int, patch_size: int) -> None:
         super().__init__()
@@ -107,7 +110,7 @@ class LayerPrompts(nn.Module):
 
 
 def nearest_rows(table: Float[Tensor, "R D"], num_frames: int) -> Float[Tensor, "T D"]:
-    """A learned row per frame for another number of frames: the nearest (code)."""
+    """One row of a learned table per frame; for another number of frames than rows, the nearest row (code)."""
     return table[torch.arange(num_frames, device=table.device) * len(table) // num_frames]
 
 
@@ -135,7 +138,7 @@ class Model(Method):
             self.context = nn.Parameter(0.02 * torch.randn(num_rows, config.num_context, clip.text.width))
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.own_names = tuple(class_names)
-        """The classes whose contexts are learned."""
+        """The training classes: rows of the context."""
         self.set_classes(class_names, class_names_zh)
 
     @torch.no_grad()
@@ -147,23 +150,26 @@ class Model(Method):
             row = [0 if self.context is not None else -1] * len(names)
         ids = text.tokenize([f"{name}." for name in names], reserve=config.num_context)
         frozen = text([config.template.format(name) for name in names]).sentence
-        self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # of the context, or -1
+        self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # context row, or -1
         self.register_buffer("frozen_text", frozen, persistent=False)
         self.register_buffer("ids", ids, persistent=False)
 
     def trained_state(self, *, inference: bool = False) -> dict[str, Tensor]:
+        """As in the base class; ValueError while other classes than those of training are set."""
         if self.class_names != self.own_names:
-            raise ValueError("the learned contexts belong to the classes of training: set_classes back before saving")
+            raise ValueError(
+                "the learned contexts belong to the training classes; call set_classes with those before saving"
+            )
         return super().trained_state(inference=inference)
 
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Float[Tensor, "N E"]:
-        """The mean of the frames' projected class tokens, not normalised."""
+        """The mean of the frames' projected class tokens, not L2-normalised."""
         check_video(video)
         time = nearest_rows(self.time, video.shape[1])
         return prompted_frames(self.clip.image, video, time, self.prompts).mean(1)
 
     def encode_classes(self) -> Float[Tensor, "K E"]:
-        """Text features, not normalised."""
+        """Text embeddings, not L2-normalised."""
         features, (own,) = self.frozen_text, torch.where(self.row >= 0)
         if self.context is not None and len(own):
             learned = encode_prompts(self.clip.text, self.ids[own], self.context[self.row[own]])
@@ -197,9 +203,7 @@ RECIPES = {
     "base-to-novel": _SMALL,
     "zero-shot": _KINETICS,
 }
-"""(code) has one script, for Kinetics-400: 30,000 steps, here 32 epochs. The others are our choice."""
-
-ABLATIONS: list[Ablation] = []
+"""(code) has one training script, for Kinetics-400: 30,000 steps, here 32 epochs. The other recipes are our choice."""
 
 CARD = Card(
     "Wasim et al., CVPR 2023",

@@ -3,12 +3,13 @@
 The zero-shot baseline of the field (Radford et al., CLIP, ICML 2021, applied per frame and averaged). Two heads can be
 trained on the same frozen, cacheable frame embeddings; both start exactly at the zero-shot classifier:
 
-- `linear`: one weight per class and channel over the mean-pooled, normalised embedding, initialised with the text
-  features (CLIP's linear probe, initialised as in WiSE-FT, Wortsman et al., CVPR 2022). Blind to the order of frames.
-- `transformer`: a temporal transformer over the frame embeddings with learned positions and an outer residual, the
-  temporal head of ActionCLIP (Wang et al., 2021, "Transf") and of Efficient-Prompt (Ju et al., ECCV 2022). Sees order.
+- `linear`: one weight per class and channel on the mean-pooled, L2-normalised embedding, initialised with the text
+  embeddings (CLIP's linear probe, initialised as in WiSE-FT, Wortsman et al., CVPR 2022). Invariant to frame order.
+- `transformer`: a temporal transformer over the frame embeddings with learned position embeddings and an outer residual
+  connection, the temporal head of ActionCLIP (Wang et al., 2021, "Transf") and of Efficient-Prompt (Ju et al., ECCV
+  2022). Sensitive to frame order.
 
-Differences from the papers: the residual branch starts at zero, so that training starts at zero-shot.
+Difference from the papers: the output of the temporal transformer starts at zero, so that training starts at zero-shot.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer
 from actionprompt.method import Method
-from actionprompt.paper import Ablation, Card, Published
+from actionprompt.paper import Card, Published
 
 VIDEO_TEMPLATES = (
     "a photo of {}.",
@@ -42,13 +43,14 @@ class Config:
     """Options of `zeroshot`."""
 
     templates: tuple[str, ...] = VIDEO_TEMPLATES
-    """Sentences with `{}` for the class name; a class is the normalised mean of its normalised sentence features."""
+    """Sentences with `{}` for the class name. A class embedding is the mean of its L2-normalised sentence embeddings,
+    L2-normalised again."""
     head: Literal["none", "linear", "transformer"] = "none"
     """What is trained on the frozen frame embeddings; `none` trains nothing."""
     num_layers: int = 2
     """Layers of the temporal transformer."""
     max_frames: int = 64
-    """Rows of the temporal transformer's position table: the most frames it can take."""
+    """Rows of the temporal transformer's position table: the largest number of frames it accepts."""
 
 
 class Model(Method):
@@ -99,9 +101,7 @@ class Model(Method):
 VARIANTS = {"linear": Config(head="linear"), "transformer": Config(head="transformer")}
 
 RECIPES = {"few-shot": {"lr": 1e-3, "weight_decay": 0.01, "epochs": 50, "batch_size": 64, "warmup_epochs": 5.0}}
-"""Ours: the papers train other parts."""
-
-ABLATIONS: list[Ablation] = []
+"""Ours: the papers train other modules."""
 
 CARD = Card(
     "Radford et al., ICML 2021",

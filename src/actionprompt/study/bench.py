@@ -33,9 +33,19 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from actionprompt import methods, records
+from actionprompt.backbone import CLIP
 from actionprompt.datasets import read_labels
 from actionprompt.method import Method
-from actionprompt.study.meters import against, bytes_of, count_macs, peak_mb, states_of, training_step, turns
+from actionprompt.study.meters import (
+    against,
+    bytes_of,
+    count_macs,
+    device_clock,
+    peak_mb,
+    states_of,
+    training_step,
+    turns,
+)
 from actionprompt.study.peers import PEERS, Peer
 from actionprompt.weights import TINY, load_clip
 
@@ -57,7 +67,7 @@ PEAK_FLOPS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e1
 # Measuring -----------------------------------------------------------------------------------------------------------
 
 
-class _Ruler:
+class Ruler:
     """One bare tower on one device, and what is measured against it."""
 
     def __init__(
@@ -76,21 +86,19 @@ class _Ruler:
         return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
 
     def prepared(self, model: nn.Module) -> Callable[..., Any]:
-        return torch.compile(model) if self.compiled else model
+        if not self.compiled:
+            return model
+        torch._dynamo.config.recompile_limit = 64  # all methods share `Method.forward`; beyond 8 it would run eagerly
+        return torch.compile(model, dynamic=False)
 
     def infer(self, run: Callable[..., Any], *inputs: Tensor) -> Any:
         with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=self.cuda):
             return run(*inputs)
 
-    def clock(self) -> float:
-        if not self.cuda:
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
     def timed(self, candidates: Mapping[str, Callable[[], Any]], counts: dict[str, int]) -> dict[str, dict[str, Any]]:
         """Times of the candidates, clips and calls per second, and the share of the chip's peak."""
-        seconds = turns({TOWER: self.bare, **candidates}, self.repeats, clock=self.clock, number=10 if self.cuda else 1)
+        clock, number = partial(device_clock, self.device), 10 if self.cuda else 1
+        seconds = turns({TOWER: self.bare, **candidates}, self.repeats, clock=clock, number=number)
         found = against(seconds, TOWER)
         for name, entry in found.items():
             each = entry["seconds"]
@@ -111,8 +119,9 @@ class _Ruler:
             "memory_mb": {"inference": peak_mb(self.bare, held, self.device, before)},
         }
 
-    def row(self, build: Callable[[], Any]) -> dict[str, Any]:
-        """All figures of a model that is called as `model(video)` and `model(video, labels)["loss"]`."""
+    def row(self, build: Callable[[], Any], *, training: bool = True) -> dict[str, Any]:
+        """All figures of a model that is called as `model(video)` and `model(video, labels)["loss"]`; without
+        `training` those of inference alone."""
         before = torch.cuda.memory_allocated() if self.cuda else 0
         model = build().to(self.device).eval()
         is_peer = isinstance(model, Peer)
@@ -122,11 +131,13 @@ class _Ruler:
         trained = [p for p in model.parameters() if p.requires_grad]
         run, held = self.prepared(model), [*model.parameters(), *model.buffers(), video, labels]
         infer = partial(self.infer, run, video)
-        infer()  # what is done once
+        self.infer(model, video)  # what is done once
         counts = {"inference": count_macs(partial(self.infer, model, video))}
+        if self.compiled:
+            infer()  # compiles
         memory = {"inference": peak_mb(infer, held, self.device, before)}
         found = self.timed({"inference": infer}, counts)
-        if trained:
+        if trained and training:
             model.train()
             optimizer = torch.optim.AdamW(model.param_groups(1e-6))
             step = partial(training_step, device=self.device, bf16=self.cuda)
@@ -215,7 +226,7 @@ def measure(
                     continue
                 if kind == "tower":
                     tower = references[backbone]
-                    ruler = _Ruler(
+                    ruler = Ruler(
                         tower, tower.image_size, num_frames=num_frames, batch_size=batch_size,
                         num_classes=num_classes, repeats=repeats, device=device, compiled=compiled,
                     )  # fmt: skip
@@ -273,8 +284,14 @@ def _vocabulary() -> Any:
     return load_clip(TINY).text.tokenizer
 
 
+@functools.lru_cache(maxsize=1)
+def _backbone(name: str) -> CLIP:
+    """Drawing the random weights of ViT-L/14 takes seconds, copying them one."""
+    return load_clip(name)
+
+
 def _method(name: str, backbone: str, classes: tuple[Sequence[str], Sequence[str]], num_frames: int) -> Method:
-    clip, vocabulary = load_clip(backbone), _vocabulary()
+    clip, vocabulary = copy.deepcopy(_backbone(backbone)), _vocabulary()
     if backbone.startswith("random:") and clip.text.embeddings.token_embedding.num_embeddings >= len(vocabulary):
         clip.text.tokenizer = vocabulary
     return methods.build(name.partition(":")[0], clip, *classes, config=_config(name, num_frames))

@@ -1,13 +1,13 @@
-"""The demo: ActionWorld `mini`, zero-shot, a few shots with a method that sees motion, one prediction, and a report.
+"""The demo: ActionWorld `mini`, zero-shot, few-shot training of a motion-aware method, one prediction, and a report.
 
-Everything it says is measured while it runs. The report is one folder: `report.html` and the pictures it shows.
+All reported numbers are measured during the run. The report is one folder: `report.html`, plots and film strips.
 """
 
 import html
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,20 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the demo measured. Accuracies by kind: (percent, low, high) with the 95 % interval."""
+    """The results of the demo. Accuracies by kind are (accuracy, low, high) in percent, with the 95 % interval."""
 
     zero_shot: Report
     trained: Report
     kinds: dict[str, dict[str, tuple[float, float, float]]]
-    """By model (`zero-shot`, `trained`), then kind."""
+    """By model (`zero-shot`, `trained`), then by kind of class."""
     losses: tuple[float, ...]
+    """Training loss of every step."""
     prediction: Prediction
+    """Of one test clip, by the trained model."""
     seconds: dict[str, float]
-    """By stage."""
+    """Wall time by stage."""
     report: Path
+    """`report.html`."""
 
 
 def demo(
@@ -58,14 +61,17 @@ def demo(
     on_encode: Progress | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Outcome:
-    """Run all of it and write the report into `folder`, in place of an earlier one.
+    """Run the demo and write the report into `folder`, replacing that of an earlier demo.
+
+    `on_build` and `on_encode` are called with (done, total) scenes built and clips encoded, `on_step` after every
+    training step.
 
     Raises:
-        ValueError: `folder` exists and is not an earlier demo.
+        ValueError: `folder` is not empty and does not contain the report of an earlier demo.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "report.html").is_file():
-        raise ValueError(f"{folder} holds other things; give an empty folder for the demo")
+        raise ValueError(f"{folder} contains other files; give an empty folder for the demo")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     seconds: dict[str, float] = {}
@@ -90,7 +96,7 @@ def demo(
     model = methods.build(METHOD, load_clip(TINY), train.class_names, train.class_names_zh)
     losses: list[float] = []
 
-    def heard(step: Step) -> None:
+    def record(step: Step) -> None:
         losses.append(step.losses["loss"])
         if on_step is not None:
             on_step(step)
@@ -103,7 +109,7 @@ def demo(
         config=recipe,
         data_config=config,
         device="cpu",
-        on_step=heard,
+        on_step=record,
         on_encode=on_encode,
     )
     lap(f"training {METHOD}, {SHOTS} clips per class")
@@ -115,7 +121,7 @@ def demo(
     kinds = {name: _intervals(report) for name, report in (("zero-shot", zero_shot), ("trained", trained))}
     outcome = Outcome(zero_shot, trained, kinds, tuple(losses), prediction, seconds, folder / "report.html")
     film_strips([test.clips[i] for i in range(0, len(test.clips), 2)], test.class_names, folder / "clips.png")
-    film_strips([replace(shown, label=shown.label)], test.class_names, folder / "predicted.png", num_frames=8)
+    film_strips([shown], test.class_names, folder / "predicted.png", num_frames=8)
     _plots(outcome, folder)
     _summary(outcome, test, folder / "summary.png")
     _write_report(outcome, folder)
@@ -131,7 +137,7 @@ def _intervals(report: Report) -> dict[str, tuple[float, float, float]]:
 def film_strips(
     clips: Sequence[Any], class_names: Sequence[str], path: Path, *, num_frames: int = 6, columns: int = 2
 ) -> None:
-    """A picture of clips as strips of frames, class names above, `columns` strips side by side."""
+    """Draw clips as strips of `num_frames` evenly spaced frames, titled with the class, `columns` strips per row."""
     import matplotlib.pyplot as plt
 
     matplotlib.use("Agg")
@@ -153,7 +159,7 @@ def film_strips(
 
 
 def _summary(outcome: Outcome, test: Any, path: Path) -> None:
-    """One picture: clips of reversible pairs and others, and the accuracies by kind of class."""
+    """One picture with clips of reversible pairs and others, and the accuracies by kind of class."""
     shown = ("sitting down", "standing up", "climbing up a ladder", "climbing down a ladder", "doing a handstand")
     clips = [next(c for c in test.clips if test.class_names[c.label] == name) for name in shown]
     film_strips(clips, test.class_names, path, num_frames=7, columns=1)
@@ -230,9 +236,9 @@ img{{max-width:100%}}</style>
 that training never shows. Everything on this page was measured in this run, on this machine.</p>
 <h2>Before and after {SHOTS} clips per class</h2>
 <p>Top-1 over all classes: zero-shot {before.top1:.1f} %, {METHOD} {after.top1:.1f} %
-(chance {100 / len(after.per_class):.1f} %). In brackets the 95 % interval.</p>
+(chance {100 / len(after.per_class):.1f} %). The 95 % interval is in brackets.</p>
 <table>{row(["kind of class", "zero-shot %", f"{METHOD} %"], "th")}{"".join(kinds)}</table>
-<p>The two classes of a reversible pair share every frame and differ only in the order of time, so nothing that looks at
+<p>The two classes of a reversible pair share every frame and differ only in temporal order, so no model that looks at
 single frames can tell them apart: chance is 50 % for "its two names".</p>
 <img src="kinds.png" alt="accuracy by kind of class">
 <h2>One clip</h2><p>{html.escape(prediction.path.name)}</p><img src="predicted.png" alt="the clip">

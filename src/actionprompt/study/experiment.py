@@ -1,4 +1,4 @@
-"""One protocol, run to its end: trains and tests every part of a `Plan` and gives one record. Resumable throughout."""
+"""Runs one protocol: trains and tests every part of a `Plan` and returns one record. Resumes after an interruption."""
 
 import copy
 import json
@@ -21,11 +21,14 @@ from actionprompt.weights import load_clip
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Who wants to hear how far it is; all may be left out."""
+    """Progress callbacks, all optional."""
 
     step: Callable[[Step], None] | None = None
+    """Called after every training step."""
     encode: Progress | None = None
+    """Called with (clips done, clips in total) while features for training are encoded."""
     evaluate: Progress | None = None
+    """The same during evaluation."""
 
 
 def run(
@@ -44,14 +47,17 @@ def run(
     callbacks: Callbacks | None = None,
     keep: Callable[[str, str, Report], None] | None = None,
 ) -> dict[str, Any]:
-    """Train `method` on each part of the plan, test it on each of the part's lists, and summarise as the protocol asks.
+    """Train `method` on each part of the plan, test it on each of the part's lists, and summarise by the protocol.
 
-    Models and checkpoints lie in `folder`/<part>; a part that is trained is not trained again, and one that was
-    interrupted goes on. A method with nothing to train is tested as it is. The last epoch is reported. `model` is a
-    trained model of this method, for parts that train nothing (zero-shot). `keep` gets every report, by part and test.
-    The record's `figures` are percentages; `variant` and `dataset` are names for it.
+    Models and checkpoints are written to `folder`/<part>. A finished part is not trained again; an interrupted one
+    resumes. A method with nothing to train is only tested. The last epoch is reported. `model` is a trained model of
+    this method, for plans that train nothing (zero-shot). `keep` is called with part name, test name and report after
+    each test. The record's `figures` are percentages; `variant` and `dataset` are the names it is stored under.
 
-    Under `accelerate launch` every process calls this, and all get the record.
+    Under `accelerate launch` every process must call this, and every process gets the record.
+
+    Raises:
+        ValueError: `model` with a plan that trains, or a model of another method.
     """
     started, folder, callbacks = time.time(), Path(folder), callbacks or Callbacks()
     config = config if config is not None else methods.get(method).Config()
@@ -69,7 +75,7 @@ def run(
         )  # fmt: skip
         if model is not None:
             if part.train is not None:
-                raise ValueError(f"{plan.protocol} trains a model of its own: expected no model, got {model}")
+                raise ValueError(f"{plan.protocol} trains its own model: expected model=None, got {model}")
             trained, manifest = checkpoint.load(model)
             if manifest["method"] != method:
                 raise ValueError(f"expected a model of {method}, but {model} is a {manifest['method']}")
@@ -115,16 +121,16 @@ def run(
 
 
 def record_path(plan: Plan, method: str, variant: str, *, dataset: str, size: str | None, seed: int) -> Path:
-    """Where a run's record lies below the folder of records: `<data set>/<protocol>/<method>[-<variant>]-s<seed>.json`.
+    """Path of a run's record below the folder of records: `<data set>/<protocol>/<method>[-<variant>]-s<seed>.json`.
 
-    The protocol's folder carries its shots, the data set's its size."""
+    The protocol's folder name includes the shots, that of the data set its size."""
     folder = "-".join(filter(None, [dataset, size]))
     protocol = plan.protocol + (f"-k{plan.shots}" if plan.shots else "")
     return Path(folder, protocol, "-".join(filter(None, [method, variant])) + f"-s{seed}.json")
 
 
 def differences(path: Path, *, backbone: str, data_config: DataConfig, train_config: TrainConfig) -> list[str]:
-    """How the options of an existing record differ from these; a line each."""
+    """How the options of the existing record at `path` differ from these, one line per option."""
     there = json.loads(path.read_text(encoding="utf-8"))
     now = {"backbone": {"name": backbone}, "data": to_json(data_config), "train": to_json(train_config)}
     return [
@@ -136,7 +142,7 @@ def differences(path: Path, *, backbone: str, data_config: DataConfig, train_con
 
 
 def _numbers(report: Report, dataset: str) -> dict[str, Any]:
-    """A report without its scores and confusion matrix; for a data set that knows kinds of classes, by kind."""
+    """A report without scores and confusion matrix; with accuracies by kind if the data set has kinds of classes."""
     m = report.metrics
     numbers = {
         "top1": m.top1,
@@ -151,8 +157,9 @@ def _numbers(report: Report, dataset: str) -> dict[str, Any]:
 
 
 def by_kind(report: Report, module: Any) -> dict[str, Any]:
-    """Top-1 by kind of class, and `pair`: of the clips of reversible pairs, how many lie nearer to their own class
-    than to its reversal (chance: 50 %), in percent with the numbers of right answers and clips."""
+    """Top-1 accuracy by kind of class, in percent, with the number of correct and of all clips. `pair` counts the clips
+    of reversible pairs whose own class scores higher than its reversal (chance 50 %). `module` is a data set with
+    `KIND` and `PAIRS`."""
     names = report.class_names
     kinds: dict[str, list[bool]] = {}
     pair: list[bool] = []

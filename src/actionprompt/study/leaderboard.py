@@ -17,7 +17,7 @@ def world_records(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 ENTRIES = [("zeroshot", ""), ("zeroshot", "linear"), ("zeroshot", "transformer")]
-"""Entries of the leaderboard beside the full methods: what frozen CLIP gives, and two heads on its frame embeddings."""
+"""Entries of the leaderboard next to the full methods: frozen CLIP, and two heads on its frame embeddings."""
 SHOTS = (2, 4, 8, 16)
 
 
@@ -27,7 +27,8 @@ def entries() -> list[tuple[str, str]]:
 
 
 def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
-    """Every entry under every protocol, in percent; `pair` is right against its own reversal (chance 50)."""
+    """Every entry under every protocol, in percent; `pair`: the class scores higher than its own reversal (chance
+    50)."""
     columns: dict[str, Callable[[str, str], list[float]]] = {
         "closed-set": lambda m, v: figure_values(world, m, v, "accuracy", "closed-set", "zero-shot"),
         "scene bias": lambda m, v: figure_values(world, m, v, "scene_bias", "closed-set", "zero-shot"),
@@ -45,13 +46,17 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
     for method, variant in entries():
         found = {name: column(method, variant) for name, column in columns.items()}
         same = _select(world, method, variant, ("closed-set", "few-shot", "base-to-novel", "zero-shot"), None)
-        trained = f"{same[0]['trained_parameters']:,}" if same else "-"
-        rows.append([row_name(method, variant), trained, *(tables.mean_std(x) if x else "-" for x in found.values())])
+        if not same:
+            continue
+        trained = f"{same[0]['trained_parameters']:,}"
+        rows.append([row_name(method, variant), trained, *map(tables.mean_std, found.values())])
         for name, values in shown.items():
             values.append(point_of(found[name]))
+    if len(rows) == 1:
+        return tables.NO_RECORDS
     picture = plot_link(plot_folder, "leaderboard", lambda path: plots.dots(
         path, "ActionWorld small, trained on all classes", {name: {"": v} for name, v in shown.items()},
-        [row_name(*entry).strip("`") for entry in entries()], {"pair": 50.0},
+        [row[0].strip("`") for row in rows[1:]], {"pair": 50.0},
     ))  # fmt: skip
     return tables.table(rows) + "\n\n" + picture
 
@@ -63,10 +68,10 @@ def kinds(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
         entry: {kind: kind_percents(world, *entry, kind, "closed-set", "zero-shot") for kind in names}
         for entry in entries()
     }
-    rows = [
-        ["entry", *names],
-        *([row_name(*e), *(tables.mean_std(x) if x else "-" for x in f.values())] for e, f in found.items()),
-    ]
+    found = {entry: percents for entry, percents in found.items() if any(percents.values())}
+    if not found:
+        return tables.NO_RECORDS
+    rows = [["entry", *names], *([row_name(*e), *map(tables.mean_std, f.values())] for e, f in found.items())]
     picture = plot_link(plot_folder, "kinds", lambda path: plots.dots(
         path, "ActionWorld small, by kind of class", {k: {"": [point_of(f[k]) for f in found.values()]} for k in names},
         [row_name(*entry).strip("`") for entry in found], {"pair": 50.0},
@@ -84,9 +89,11 @@ def few_shot(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
         if not any(accuracies):
             continue
         pairs = [kind_percents(world, *entry, "pair", "few-shot", shots=k) for k in SHOTS]
-        rows.append([row_name(*entry), *(tables.mean_std(x) if x else "-" for x in pairs)])
+        rows.append([row_name(*entry), *map(tables.mean_std, pairs)])
         for series, values in ((overall, accuracies), (pair, pairs)):
             series[row_name(*entry).strip("`")] = {float(k): p for k, x in zip(SHOTS, values) if (p := point_of(x))}
+    if not overall:
+        return tables.NO_RECORDS
     draw = partial(plots.lines, x_name="shots per class")
     pictures = [
         plot_link(plot_folder, "few-shot", lambda path: draw(path, "ActionWorld small, few-shot", series=overall)),
@@ -96,7 +103,7 @@ def few_shot(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
 
 
 def base_to_novel(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
-    """Trained on one half of the classes, tested on each; and within the reversible pairs of each half."""
+    """Trained on one half of the classes, tested on each half; overall and within its reversible pairs."""
     found = {
         entry: {
             **{
@@ -110,10 +117,10 @@ def base_to_novel(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> 
         for entry in [*entries(), ("mip_clip", "zero_shot")]
     }
     found = {entry: columns for entry, columns in found.items() if columns["base"]}
-    rows = [["entry", *(name.replace("_", " ") for name in next(iter(found.values()), {}))]]
-    rows += [
-        [row_name(*e), *(tables.mean_std(x) if x else "-" for x in columns.values())] for e, columns in found.items()
-    ]
+    if not found:
+        return tables.NO_RECORDS
+    rows = [["entry", *(name.replace("_", " ") for name in next(iter(found.values())))]]
+    rows += [[row_name(*e), *map(tables.mean_std, columns.values())] for e, columns in found.items()]
     names = ("base", "novel", "pair, base", "pair, novel")
     picture = plot_link(plot_folder, "base-to-novel", lambda path: plots.dots(
         path, "ActionWorld small, 16 shots of one half of the classes",
@@ -130,7 +137,7 @@ def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | 
         rows = [tuple(row.split("/")) if "/" in row else (method, row) for row in ablation.rows]
         for protocol in sorted({tables.protocol_name(r) for r in world}):
             same = [r for r in world if tables.protocol_name(r) == protocol]
-            if protocol.startswith("closed-set"):  # a row with nothing to train is tested as it is, on the same clips
+            if protocol.startswith("closed-set"):  # variants that train nothing are tested on the same clips
                 untrained = [r for r in world if r["plan"]["protocol"] == "zero-shot" and not r["trained_parameters"]]
                 same = untrained + same
             ran = {(r["method"], r["variant"]) for r in same}
@@ -138,11 +145,12 @@ def ablations(method: str, world: Sequence[dict[str, Any]], plot_folder: Path | 
             if sum(row[0] == method for row in shown) > 1:
                 name = re.sub(r"\W+", "-", f"{method}-{number}-{protocol}")
                 parts.append(_ablation(method, ablation, shown, protocol, same, plot_folder, name))
-    return "\n\n".join(parts) or "No records yet."
+    return "\n\n".join(parts) or tables.NO_RECORDS
 
 
 def trade(world: Sequence[dict[str, Any]], record: dict[str, Any], plot_folder: Path | None, name: str) -> str:
-    """What seeing the order of time is worth, closed-set, beside what a clip and a training step cost (`bench`)."""
+    """Closed-set accuracy and the pairs that need the order of frames, next to what a clip and a training step cost
+    (`bench`)."""
     cost = {row["model"]: row for row in record["rows"] if "error" not in row and not row["compiled"]}
     rows = [["entry", "closed-set", "pair", "inference ÷", "step ÷", "cached step ÷", "training MB"]]
     points: dict[str, tuple[float, plots.Point]] = {}
@@ -160,7 +168,8 @@ def trade(world: Sequence[dict[str, Any]], record: dict[str, Any], plot_folder: 
         if "training_step" in row:
             points[row_name(method, variant).strip("`")] = (row["training_step"]["ratio"], point)
     picture = plot_link(plot_folder, f"trade-{name}", lambda path: plots.scatter(
-        path, "What order costs", "a training step, bare tower = 1", "right within reversible pairs, %", points
+        path, "What the order of frames costs", "training step, bare tower = 1",
+        "accuracy within reversible pairs, %", points,
     ))  # fmt: skip
     return tables.table(rows) + "\n\n" + picture
 
@@ -169,7 +178,7 @@ def _ablation(
     method: str, ablation: Ablation, rows: Sequence[tuple[str, str]], protocol: str, world: Sequence[dict[str, Any]],
     plot_folder: Path | None, name: str,
 ) -> str:  # fmt: skip
-    """A table of one ablation under one protocol: ours beside what the paper prints for the same rows."""
+    """A table of one ablation under one protocol: ours next to what the paper prints for the same rows."""
     figures = list(dict.fromkeys(key for r in world for key in r["figures"] if key != "std"))
     closed = "base" not in figures
     ours: dict[str, Callable[..., list[float]]] = {
@@ -190,19 +199,12 @@ def _ablation(
     published = list(dict.fromkeys(dataset for _, _, dataset in printed))
     found = {column: [get(world, method=m, variant=v) for m, v in rows] for column, get in ours.items()}
     used = [column for column, values in found.items() if any(values)]
-    lines = [
-        [
-            "row",
-            *used,
-            "seeds",
-            *(f"published, {dataset}" for dataset in published),
-        ]
-    ]
+    lines = [["row", *used, "seeds", *(f"published, {dataset}" for dataset in published)]]
     for index, (m, v) in enumerate(rows):
-        numbers = [tables.mean_std(found[column][index]) if found[column][index] else "-" for column in used]
+        numbers = [tables.mean_std(found[column][index]) for column in used]
         seeds = str(max((len(found[column][index]) for column in used), default=0))
-        beside = [f"{printed[m, v, d]:g}" if (m, v, d) in printed else "-" for d in published]
-        lines.append([row_name(m, v), *numbers, seeds, *beside])
+        papers = [f"{printed[m, v, d]:g}" if (m, v, d) in printed else "" for d in published]
+        lines.append([row_name(m, v), *numbers, seeds, *papers])
     panels = {column: {"": [point_of(values) for values in found[column]]} for column in used}
     if published and closed:
         panels["published"] = {
@@ -219,7 +221,7 @@ def _ablation(
 def _select(
     world: Sequence[dict[str, Any]], method: str, variant: str, protocols: Sequence[str], shots: int | None
 ) -> list[dict[str, Any]]:
-    """Records of a method's variant, those of the first of the protocols that has any."""
+    """Records of a method's variant under the first of the protocols that has any."""
     same = [r for r in world if (r["method"], r["variant"]) == (method, variant)]
     for protocol in protocols or [r["plan"]["protocol"] for r in same[:1]]:
         found = [
@@ -241,7 +243,7 @@ def kind_percents(
     world: Sequence[dict[str, Any]], method: str, variant: str, kind: str, *protocols: str, shots: int | None = None,
     test: str = "",
 ) -> list[float]:  # fmt: skip
-    """Percent of one kind, on one test or on all that are not of `scene_bias`; the mean over a record's splits."""
+    """Percent of one kind of class, on one test list or on all but `scene_bias`; the mean over a record's splits."""
     values = []
     for record in _select(world, method, variant, protocols, shots):
         tests = [

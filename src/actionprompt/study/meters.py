@@ -1,4 +1,4 @@
-"""What a benchmark counts with: seconds in turns, multiply-accumulate operations, and bytes alive at once."""
+"""What a benchmark counts with: seconds of alternating candidates, multiply-accumulate operations (MACs), and bytes alive at once."""
 
 import statistics
 import time
@@ -12,6 +12,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+
+def device_clock(device: str) -> float:
+    """Seconds: of the processor on the CPU; on CUDA elapsed ones, after a synchronisation."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def turns(
@@ -32,7 +40,7 @@ def turns(
 
 
 def against(seconds: dict[str, list[float]], reference: str) -> dict[str, dict[str, Any]]:
-    """Median seconds of every candidate, and the median of its ratios to the reference within a turn."""
+    """Median seconds of every candidate, and the median of its ratios to the reference per repetition."""
     return {
         name: {
             "seconds": round(statistics.median(taken), 6),

@@ -1,4 +1,4 @@
-"""Published video models of transformers, with random weights, for benchmarks beside our methods."""
+"""Published video models of transformers, with random weights, for comparison in benchmarks."""
 
 from typing import Any
 

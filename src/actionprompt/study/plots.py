@@ -1,6 +1,6 @@
-"""Pictures of records: PNG files beside the tables, for reading at a glance.
+"""Plots of records: PNG files next to the tables.
 
-Every function takes plain numbers and a path, so that what is drawn is decided in one place, `results`.
+Every function takes plain numbers and a path; `leaderboard` decides what is drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ def dots(
     path: str | Path, title: str, panels: Mapping[str, Mapping[str, Sequence[Point | None]]], rows: Sequence[str],
     chance: Mapping[str, float] | None = None,
 ) -> None:  # fmt: skip
-    """A dot per row with its deviation: panel -> series -> a value per row, None where there is none.
+    """A dot per row with its standard deviation: panel -> series -> a value per row, None where there is none.
 
-    `chance` is a line in a panel."""
+    `chance`: by panel, where a dotted line marks chance level."""
     import matplotlib.pyplot as plt
 
     size = (3.2 * len(panels) + 2.2, 0.42 * len(rows) + 1.6)
@@ -61,7 +61,7 @@ def dots(
 
 
 def scatter(path: str | Path, title: str, x_name: str, y_name: str, points: Mapping[str, tuple[float, Point]]) -> None:
-    """A named point per entry: its x, and its value with deviation as y."""
+    """A labelled point per entry: x, and y with its standard deviation."""
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
@@ -74,7 +74,7 @@ def scatter(path: str | Path, title: str, x_name: str, y_name: str, points: Mapp
 
 
 def lines(path: str | Path, title: str, x_name: str, series: Mapping[str, Mapping[float, Point]]) -> None:
-    """One line per series: x -> value, with its deviation; the x axis is logarithmic to base 2."""
+    """One line per series: x -> value with its standard deviation; the x axis is logarithmic to base 2."""
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")

@@ -1,10 +1,10 @@
-"""Protocols: which clips are trained on, which are tested on, against which class names. Pure data: nothing runs here.
+"""Protocols: which clips to train on, which to test on, and with which class names. Pure data: nothing runs here.
 
 A protocol is a `Plan` of `Part`s; each part is one model (trained on `train`, or not trained at all) and the lists it
-is tested on. `summarise` turns the parts' accuracies into the figure that papers report. Combinations that leak, a test
-clip or a test class seen in training, are refused with the reason.
+is tested on. `summarise` turns the parts' accuracies into the figures that papers report. Combinations that leak test
+clips or test classes into training are refused with the reason.
 
-`load` is always a data set's `load` with its root filled in, such as `functools.partial(hmdb51.load, root)`.
+`load` is always a data set's `load` with its root bound, such as `functools.partial(hmdb51.load, root)`.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class Part:
     train: ClipList | None
     """None: not trained here."""
     tests: Mapping[str, ClipList]
-    """Each with its own class names, which can differ from those of `train`."""
+    """By name; each list has its own class names, which can differ from those of `train`."""
 
     def __post_init__(self) -> None:
         for test in self.tests.values():
@@ -39,28 +39,28 @@ class Part:
             if shared:
                 raise ValueError(
                     f"part {self.name}: {len(shared)} clips are in both train and test: {some(shared)}; "
-                    "a tested clip must not be trained on"
+                    "test clips must not be used for training"
                 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A protocol with its clips; what `record` gives goes into the results."""
+    """A protocol with its clips; `record` is its entry in the results."""
 
     protocol: str
     """`closed-set`, `few-shot`, `zero-shot`, `zero-shot-disjoint`, `base-to-novel`."""
     parts: tuple[Part, ...]
     views: tuple[int, int] = (1, 1)
-    """Clips x crops of every test video."""
+    """Temporal clips x spatial crops per test video."""
     shots: int | None = None
-    """Training clips per class; None: all."""
+    """Training clips per class; None uses all."""
     drawn: str = ""
-    """Where few-shot training clips come from: `seed 0`, or the published list's file name."""
+    """The source of few-shot training clips: `seed 0`, or the file name of a published list."""
     seen_names: tuple[str, ...] = ()
-    """Zero-shot: candidate names that were also training classes."""
+    """Zero-shot only: candidate classes that were also training classes."""
 
     def record(self) -> dict[str, Any]:
-        """What identifies this plan: every list's name, size, clip hash and class-text hash, and how it was made."""
+        """What identifies this plan: its options, and every list's name, size, clip hash and class-text hash."""
 
         def describe(clips: ClipList | None) -> dict[str, Any] | None:
             if clips is None:
@@ -105,10 +105,10 @@ def plan(
     views: tuple[int, int] = (1, 1),
     trained_on: Sequence[str] = (),
 ) -> Plan:
-    """The plan of a protocol by its name, from the options that a run has; one draw in few-shot and base-to-novel.
+    """The plan of a protocol by name, from the options of a run, with one draw in few-shot and base-to-novel.
 
     Raises:
-        ValueError: a combination that leaks or means nothing.
+        ValueError: a combination of options that leaks or has no meaning.
     """
     if protocol == "closed-set":
         return closed_set(load, splits=splits, also=also, views=views)
@@ -118,16 +118,19 @@ def plan(
     if protocol == "zero-shot":
         return zero_shot(load, splits=splits, also=also, views=views, trained_on=trained_on)
     if also:
-        raise ValueError("base-to-novel tests on the halves of `test`: expected no --also")
+        raise ValueError("base-to-novel tests on the two halves of `test` only: leave out --also")
     return base_to_novel(load, shots=shots, views=views, seeds=(seed,), published=published or None)
 
 
 def closed_set(
     load: Load, *, splits: Sequence[int] = (1,), also: Sequence[str] = (), views: tuple[int, int] = (1, 1)
 ) -> Plan:
-    """Train on the official train list, test on the official test list; one split, or several with their mean.
+    """Train on the official train list, test on the official test list, of one split or of several (reported as mean).
 
-    `also` names parts of the data set to test the same model on beside `test`, such as ActionWorld's `scene_bias`.
+    `also` names further parts of the data set to test the same model on, such as ActionWorld's `scene_bias`.
+
+    Raises:
+        ValueError: no split or a repeated one, or a clip that is in both train and test.
     """
     return Plan(
         "closed-set",
@@ -152,18 +155,20 @@ def few_shot(
     splits: Sequence[int] = (1,),
     also: Sequence[str] = (),
 ) -> Plan:
-    """K clips per class of the train list, tested on the same split's whole test list with a single view.
+    """Train on K clips per class of the train list, test on the whole test list of the same split with a single view.
 
-    `also` as in `closed_set`.
+    `also` as in `closed_set`. `published` is a list file of `<clip> <id>` lines whose clips and order are used as they
+    are (`read_published`); without it K clips per class are drawn (`draw`).
 
-    `published` is a list file of `<clip> <id>` lines, whose clips and order are taken as they are; else K clips per
-    class are drawn (`draw`). More than one split is refused: what is drawn from split 1 lies in part in the test lists
-    of the other splits (28 to 45 % of ViFi-CLIP's lists in each of the two others), so their mean would leak.
+    Raises:
+        ValueError: more than one split. Clips drawn from split 1 are partly in the test lists of the other splits (28
+            to 45 % of ViFi-CLIP's lists in each of the two others), so a mean over splits would leak. Also where `draw`
+            or `read_published` raise.
     """
     if len(_distinct(splits)) != 1:
         raise ValueError(
             f"few-shot over the test lists of splits {some(splits, 10)} is refused: clips drawn from one split's "
-            "train list lie in the test lists of the others, so the mean would leak; use one split"
+            "train list are in the test lists of the others, so the mean would leak; use one split"
         )
     train = load(split=splits[0], part="train")
     tests = {part: load(split=splits[0], part=part) for part in ("test", *also)}
@@ -181,18 +186,20 @@ def zero_shot(
     also: Sequence[str] = (),
     views: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Test without target training, on the test lists of the splits, with all class names as candidates.
+    """Test on the test lists of the splits without training on the data set, with all its class names as candidates.
 
     `also` as in `closed_set`; these tests are named `<part> split<n>`.
 
-    `trained_on` are the class names of the training data (empty: nothing was trained). Those that are also candidates,
-    by `normalised` name, are recorded. `disjoint` leaves these classes out, as candidates and as clips. Names that are
-    spelled otherwise ("push up", "PushUps") are not found to be equal: the disjoint part is disjoint by name only.
+    `trained_on` are the class names of the training data (empty: nothing was trained). Candidates that are among them,
+    compared by `normalised` name, are recorded as `seen_names`. `disjoint` removes these classes, both as candidates
+    and as clips. Names that are spelled differently ("push up", "PushUps") are not recognised as equal, so the test
+    classes are disjoint by name only.
 
-    Raises `ValueError` where every candidate was trained on, and for `disjoint` without `trained_on`.
+    Raises:
+        ValueError: every candidate was trained on, or `disjoint` without `trained_on`.
     """
     if disjoint and not trained_on:
-        raise ValueError("the part disjoint from the training classes needs their names: give trained_on")
+        raise ValueError("disjoint needs the names of the training classes: give trained_on")
     tests = {
         f"split{split}" if part == "test" else f"{part} split{split}": load(split=split, part=part)
         for part in ("test", *also)
@@ -204,7 +211,7 @@ def zero_shot(
     if len(seen) == len(first.class_names):
         raise ValueError(
             f"{first.name}: all {len(seen)} candidate classes are training classes ({some(seen)}); "
-            "this is no zero-shot test"
+            "this is not a zero-shot test"
         )
     if disjoint:
         tests = {
@@ -224,20 +231,21 @@ def base_to_novel(
     published: Sequence[str | Path] | None = None,
     views: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Train on K shots of the frequent half of the classes; test this half and the other, each among its own names.
+    """Train on K shots of the more frequent half of the classes (base), test on base and novel classes separately, each
+    with only its own half's names as candidates.
 
-    Split 1. Base classes are the ones with most training clips, `ceil(classes / 2)` of them; among equals the later
-    ones in the official order are base. This gives exactly the published halves of HMDB-51 (26/25) and UCF-101 (51/50).
-    Three draws, or one per `published` list file.
+    Uses split 1. The base classes are the `ceil(classes / 2)` classes with the most training clips; in a tie the later
+    ones in the official order are base. This reproduces the published halves of HMDB-51 (26/25) and UCF-101 (51/50).
+    One draw per seed, or one per `published` list file.
 
-    Raises `ValueError` where a base and a novel class have the same normalised name, or a published list has other
-    classes.
+    Raises:
+        ValueError: a base and a novel class have the same `normalised` name, or a published list has other classes.
     """
     train, test = load(split=1, part="train"), load(split=1, part="test")
     counts = [0] * len(train.class_names)
     for clip in train.clips:
         counts[clip.label] += 1
-    by_frequency = sorted(range(len(counts)), key=lambda label: counts[label])  # stable: official order among equals
+    by_frequency = sorted(range(len(counts)), key=lambda label: counts[label])  # stable: ties in official order
     novel = sorted(by_frequency[: len(counts) // 2])
     base = sorted(by_frequency[len(counts) // 2 :])
     base_names, novel_names = ([train.class_names[label] for label in half] for half in (base, novel))
@@ -257,11 +265,14 @@ def base_to_novel(
 
 
 def summarise(plan: Plan, accuracies: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The protocol's figures from `accuracies[part][test]`, in the accuracies' own unit.
+    """The protocol's figures from `accuracies[part][test]`, in the unit of the accuracies.
 
-    Closed-set, few-shot, zero-shot: `accuracy`, the mean over splits, and with more than one `std`, their population
-    standard deviation; tests of `also` have a mean of their own, under the name of their part. Base-to-novel: `base`
-    and `novel`, the means over draws, and `harmonic_mean` of these two.
+    Closed-set, few-shot, zero-shot: `accuracy`, the mean over splits and, with more than one split, `std`, the
+    population standard deviation; each part of `also` has its own mean, under its name. Base-to-novel: `base` and
+    `novel`, the means over draws, and `harmonic_mean` of these two means.
+
+    Raises:
+        ValueError: a missing, additional, negative or NaN accuracy.
     """
     expected = {part.name: sorted(part.tests) for part in plan.parts}
     given = {name: sorted(tests) for name, tests in accuracies.items()}
@@ -284,7 +295,7 @@ def summarise(plan: Plan, accuracies: Mapping[str, Mapping[str, float]]) -> dict
 
 
 def harmonic_mean(base: float, novel: float) -> float:
-    """2ab / (a + b), 0 if both are 0."""
+    """2ab / (a + b), or 0 if both are 0."""
     return 2 * base * novel / (base + novel) if base + novel else 0.0
 
 
@@ -292,17 +303,19 @@ def harmonic_mean(base: float, novel: float) -> float:
 
 
 def normalised(name: str) -> str:
-    """A class name without case, blanks and punctuation: "PlayingGuitar" and "playing guitar" are one class."""
+    """A class name without case, whitespace and punctuation: "PlayingGuitar" and "playing guitar" become equal."""
     return re.sub(r"[\W_]", "", name.lower())
 
 
 def draw(clips: ClipList, *, shots: int, seed: int) -> ClipList:
     """`shots` clips of every class, the same on every machine and with every version of every library.
 
-    A class's clips are ordered by SHA-256 of `<seed>:<key>`, and the first ones are taken: the draw depends on the seed
-    and on the clips of that class alone, not on the order of the list, and K shots of a seed contain its smaller draws.
+    The clips of a class are sorted by the SHA-256 of `<seed>:<key>`, and the first `shots` are taken: the draw depends
+    only on the seed and the clips of that class, not on the order of the list, and K shots contain the smaller draws of
+    the same seed.
 
-    Raises `ValueError` for a class with fewer clips.
+    Raises:
+        ValueError: `shots` below 1, or a class with fewer clips.
     """
     if shots < 1:
         raise ValueError(f"expected shots >= 1, got {shots}")
@@ -318,13 +331,15 @@ def draw(clips: ClipList, *, shots: int, seed: int) -> ClipList:
 
 
 def read_published(file: str | Path, clips: ClipList, *, shots: int | None = None) -> ClipList:
-    """The clips that a published list names, in its order: `<clip> <id>` per line, found in `clips` by file name.
+    """The clips named in a published list, in its order: `<clip> <id>` per line, looked up in `clips` by file name.
 
-    Suffixes and folders do not count, since copies differ in them. Published ids need not be ours (they may count the
-    base classes alone, or order the names otherwise); but one id must always be one of our classes.
+    Folders and suffixes are ignored, since copies differ in them. Published ids may differ from ours (they may count
+    only the base classes, or order the names differently), but each id must always refer to the same one of our
+    classes.
 
-    Raises `ValueError` with the line for a malformed line, a clip that is not in `clips` or listed twice, an id that
-    stands for two classes; and for a class that does not have `shots` clips.
+    Raises:
+        ValueError: with the line number, a malformed line, a clip that is not in `clips` or listed twice, or an id that
+            refers to two classes; also a class without exactly `shots` clips.
     """
     file = Path(file)
     by_stem: dict[str, list[Clip]] = {}
@@ -354,7 +369,7 @@ def read_published(file: str | Path, clips: ClipList, *, shots: int | None = Non
 
 
 def select(clips: ClipList, class_names: Sequence[str], *, suffix: str) -> ClipList:
-    """The clips of some classes, labelled by their place in `class_names`."""
+    """Only the clips of `class_names`, relabelled in that order; `suffix` is appended to the list's name."""
     old = [clips.class_names.index(name) for name in class_names]
     new = {label: index for index, label in enumerate(old)}
 
@@ -373,5 +388,5 @@ def select(clips: ClipList, class_names: Sequence[str], *, suffix: str) -> ClipL
 
 def _distinct(numbers: Sequence[int]) -> Sequence[int]:
     if not numbers or len(set(numbers)) != len(numbers):
-        raise ValueError(f"expected at least one number, each once, got {tuple(numbers)}")
+        raise ValueError(f"expected at least one number, without repeats, got {tuple(numbers)}")
     return numbers

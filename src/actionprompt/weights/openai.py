@@ -76,7 +76,7 @@ def _state(path: Path) -> dict[str, Tensor]:
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise ValueError(f"expected a state dict in {path}, got {type(state).__name__}")
-    sizes = ("input_resolution", "context_length", "vocab_size")  # numbers OpenAI stores beside the weights
+    sizes = ("input_resolution", "context_length", "vocab_size")  # numbers that OpenAI stores with the weights
     return {k.removeprefix("module."): v.float() for k, v in state.items() if k.removeprefix("module.") not in sizes}
 
 

@@ -1,0 +1,11 @@
+"""Everything that one GPU should tell: `benchmarks/gpu.sh` starts it. One file per part, in this order."""
+
+PARTS = {  # name: (share of the time, what it tells)
+    "parity": (0.12, "every method on the CPU and on the GPU, float32 and bf16"),
+    "speed": (0.31, "inference and training of every method, eager and compiled"),
+    "training": (0.19, "the loader, and a training of HMDB-51's size, extrapolated from measured steps"),
+    "features": (0.07, "the feature cache: written, read, trained from"),
+    "resume": (0.11, "a training that was interrupted and resumed, compared with one that was not"),
+    "large": (0.16, "ViT-L/14, and published video models"),
+}
+"""The rest of the time is for the last part to end in."""

@@ -1,0 +1,175 @@
+"""`benchmarks/gpu.sh` at nano size on the CPU: its records are whole, a cut and a failure cost no more than one row."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from accelerate.state import AcceleratorState
+
+from actionprompt import methods
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+from gpu import PARTS, __main__, libraries, part  # noqa: E402
+from gpu.settings import ROOT, Settings, nano  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch) -> Iterator[None]:
+    """What a part changes of its process is undone."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def run(name: str, folder: Path, *names: str, seconds: float = 100) -> dict:
+    file = folder / f"gpu_{name}.json"
+    part.run(name, nano(Settings("cpu", names)), file, seconds)
+    return json.loads(file.read_text())
+
+
+def script(*args: str, **environment: str) -> subprocess.CompletedProcess:
+    command = ["bash", str(BENCHMARKS / "gpu.sh"), "--nano", "--device", "cpu", *args]
+    environment = {**os.environ, "PYTHON": sys.executable, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def numbers(value: object) -> Iterator[float]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers(item)
+    elif isinstance(value, int | float):
+        yield value
+
+
+def check(record: dict) -> None:
+    for field in ("commit", "hardware", "versions", "command", "date", "hours", "seconds", "device", "settings"):
+        assert field in record
+    assert record["cut"] is False
+    assert __main__.count_failures(record) == 0
+    assert all(math.isfinite(number) for number in numbers(record))
+
+
+def test_parity(tmp_path):
+    record = run("parity", tmp_path, "zeroshot", "dual_semantic_tpr")
+    check(record)
+    assert [row["method"] for row in record["rows"]] == ["zeroshot", "dual_semantic_tpr"]
+    for row in record["rows"]:
+        assert row["float32"] == {"probabilities": 0, "features": 0, "same_top1": 2}  # the CPU next to itself
+        assert 0 < row["bf16"]["probabilities"] < 0.1
+
+
+def test_speed(tmp_path):
+    record = run("speed", tmp_path, "zeroshot", "vifi_clip")
+    check(record)
+    tower, zeroshot, vifi = record["rows"]
+    assert tower["inference"]["ratio"] == 1
+    assert zeroshot["inference"]["clips_per_s"] > 0
+    assert "training_step" not in zeroshot
+    assert vifi["training_step"]["clips_per_s"] > 0
+    assert vifi["memory_mb"]["training_step"] > vifi["memory_mb"]["inference"]
+    assert Settings("cuda", ()).passes == ((False, True), (True, False), (True, True))
+
+
+def test_resume(tmp_path):
+    record = run("resume", tmp_path)
+    check(record)
+    assert [(row["precision"], row["deterministic"]) for row in record["rows"]] == [
+        (precision, deterministic) for precision in ("bf16", "no") for deterministic in (False, True)
+    ]
+    assert all(row["resumed_difference"] == row["repeated_difference"] == 0 for row in record["rows"])
+
+
+def test_a_failure_costs_one_row(tmp_path, monkeypatch):
+    def broken(self, video):
+        raise RuntimeError("backend said:\n\nout of memory\nand more")
+
+    monkeypatch.setattr(methods.get("zeroshot").Model, "encode", broken)
+    record = run("parity", tmp_path, "zeroshot", "vifi_clip")
+    first, second = record["rows"]
+    assert first["error"] == "RuntimeError: backend said: out of memory"
+    assert second["passed"]
+    assert record["cut"] is False
+    assert __main__.count_failures(record) == 1
+
+
+def test_a_part_that_cannot_begin_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr("gpu.clips.write_video", lambda *_: 1 / 0)
+    record = run("features", tmp_path)
+    assert (record["error"], record["cut"], record["rows"]) == ("ZeroDivisionError: division by zero", True, [])
+
+
+def test_out_of_time_between_rows(tmp_path, monkeypatch):
+    now = iter(range(100))
+    monkeypatch.setattr(part.time, "monotonic", lambda: next(now))
+    record = run("parity", tmp_path, "zeroshot", "vifi_clip", seconds=3)
+    assert (record["cut"], len(record["rows"])) == (True, 1)
+
+
+def test_a_process_that_takes_too_long_is_killed(tmp_path):
+    sleeps = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert __main__._run(sleeps, dict(os.environ), 0.1) is None
+    file = tmp_path / "gpu_speed.json"
+    file.write_text('{"cut": true, "seconds": 3, "rows": [{"model": "zeroshot"}]}')
+    assert __main__.count_failures(__main__._finish(file, "speed", None)) == 0  # what it had written stays
+    assert "status -11" in __main__._finish(file, "speed", -11)["error"]
+    assert json.loads(file.read_text())["rows"] == [{"model": "zeroshot"}]
+    assert __main__._finish(tmp_path / "gpu_large.json", "large", None)["cut"]
+
+
+def test_missing_libraries_come_from_wheels(tmp_path):
+    pyproject, wheels, site = tmp_path / "pyproject.toml", tmp_path / "wheels", tmp_path / "site"
+    pyproject.write_text('[project]\ndependencies = ["torch>=2.6", "actionprompt_nowhere>=1.2", "tyro>=99"]\n')
+    assert libraries.missing(ROOT / "pyproject.toml", sys.path) == []
+    assert libraries.missing(pyproject, sys.path) == ["actionprompt-nowhere"]
+    wheels.mkdir()
+    for version in ("1.1", "1.10"):
+        name = f"actionprompt_nowhere-{version}"
+        for wheel in wheels.iterdir():
+            wheel.unlink()
+        with zipfile.ZipFile(wheels / f"{name}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(
+                f"{name}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name[:20]}\nVersion: {version}"
+            )
+            wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any")
+            wheel.writestr(f"{name}.dist-info/RECORD", "")
+        libraries.install(wheels, ["actionprompt-nowhere"], site / version)
+    assert libraries.missing(pyproject, [str(site / "1.1"), *sys.path]) == ["actionprompt-nowhere"]  # too old
+    assert libraries.missing(pyproject, [str(site / "1.10"), *sys.path]) == []
+
+
+def test_without_time_there_is_a_record_all_the_same(tmp_path):
+    done = script("--parts", "parity", "--out", str(tmp_path), SECONDS_MAX="0")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "gpu_parity.json").read_text())
+    assert (record["cut"], record["rows"]) == (True, [])
+    assert "0 rows, 0 failed, cut" in done.stdout
+
+
+def test_an_unknown_method_is_a_failed_row_and_status_1(tmp_path):
+    done = script("--parts", "parity", "--methods", "vifi_clp", "zeroshot", "--out", str(tmp_path))
+    assert done.returncode == 1
+    assert "did you mean 'vifi_clip'?" in done.stderr
+    assert "2 rows, 1 failed" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_whole_script(tmp_path):
+    done = script("--out", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"gpu_{name}.json" for name in PARTS)
+    found = {name: json.loads((tmp_path / f"gpu_{name}.json").read_text()) for name in PARTS}
+    for record in found.values():
+        check(record)
+    assert [row["method"] for row in found["parity"]["rows"]] == list(methods.names())
+    assert [row["encoded"] for row in found["features"]["rows"]] == [6, 0, 0]
+    steps = [row for row in found["training"]["rows"] if row["what"] == "step"]
+    assert all(row["minutes"] > 0 and row["published_minutes"] in (22, 41) for row in steps)
+    assert {row["kind"] for row in found["large"]["rows"]} == {"tower", "method", "peer"}
