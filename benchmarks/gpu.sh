@@ -18,10 +18,11 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 candidates=("$root/.venv/bin/python" python3)
 [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
 for python in "${candidates[@]}"; do
-    if "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2>/dev/null; then
+    if "$python" -c 'import importlib.util as u, sys
+sys.exit(sys.version_info < (3, 11) or u.find_spec("torch") is None)' 2>/dev/null; then
         export PYTHONPATH="$root/src:$root/benchmarks${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1
         exec "$python" -m gpu "$@"
     fi
 done
-echo "no torch in ${candidates[*]}: set PYTHON to a Python that has it" >&2
+echo "no torch in ${candidates[*]}: set PYTHON to a Python of at least 3.11 that has it" >&2
 exit 2

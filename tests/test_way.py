@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from actionprompt import data, methods, registry, training, video
+from actionprompt import checkpoint, data, methods, registry, training, video
 from actionprompt.clips import Broken, Clip, ClipList
 from actionprompt.config import Augment, DataConfig, TrainConfig
 from actionprompt.evaluation import predict_clips
@@ -293,3 +293,16 @@ def test_the_public_functions_are_there_and_listed():
     import actionprompt
 
     assert actionprompt.train is training.train
+
+
+@pytest.mark.parametrize(
+    "folder", sorted((Path(__file__).parent / "golden" / "models").iterdir()), ids=lambda f: f.name
+)
+def test_models_saved_before_the_layout_changed_load_and_say_the_same(folder):
+    method, manifest = checkpoint.load(folder)
+    assert manifest["data"]["num_frames"] == 8
+    frames = torch.randn(1, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = method.head(method.encode(frames))
+    expected = torch.tensor(json.loads((folder / "logits.json").read_text()))
+    torch.testing.assert_close(logits[0], expected, rtol=1e-4, atol=1e-4)

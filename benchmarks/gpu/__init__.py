@@ -1,5 +1,8 @@
 """Everything that one GPU should tell: `benchmarks/gpu.sh` starts it. One file per part, in this order."""
 
+from collections.abc import Mapping
+from typing import Any
+
 PARTS = {  # name: (share of the time, what it tells)
     "parity": (0.12, "every method on the CPU and on the GPU, float32 and bf16"),
     "speed": (0.31, "inference and training of every method, eager and compiled"),
@@ -9,3 +12,9 @@ PARTS = {  # name: (share of the time, what it tells)
     "large": (0.16, "ViT-L/14, and published video models"),
 }
 """The rest of the time is for the last part to end in."""
+
+
+def count_failures(record: Mapping[str, Any]) -> int:
+    """Rows with an error, rows that did not pass their check, and the part itself if it broke."""
+    rows = [row for row in record["rows"] if "error" in row or row.get("passed") is False]
+    return len(rows) + ("error" in record)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpu import PARTS, libraries
+from gpu import PARTS, count_failures, libraries
 from gpu.settings import ROOT, parse
 
 LEAST_S = 30
@@ -24,8 +24,7 @@ LEAST_S = 30
 def main(args: Sequence[str]) -> int:
     options, began = parse(args, prog="gpu.sh"), time.monotonic()
     with tempfile.TemporaryDirectory() as site:
-        if problem := _missing(options.wheels, Path(site)):
-            print(problem, file=sys.stderr)
+        if not _all_there(options.wheels, Path(site)):
             return 2
         paths = [site, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
@@ -54,24 +53,20 @@ def main(args: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def count_failures(record: Mapping[str, Any]) -> int:
-    """Rows with an error, rows that did not pass their check, and the part itself if it broke."""
-    rows = [row for row in record["rows"] if "error" in row or row.get("passed") is False]
-    return len(rows) + ("error" in record)
-
-
-def _missing(wheels: Path | None, site: Path) -> str:
-    """What is missing, in one line; nothing if all is there, or was installed into `site` from the wheels."""
+def _all_there(wheels: Path | None, site: Path) -> bool:
+    """Whether all libraries are there, if need be from the wheels, which are installed into `site`. Says in one line
+    what is missing. Where only something is missing that another library names, we try all the same."""
     pyproject = ROOT / "pyproject.toml"
     lacking = libraries.missing(pyproject, sys.path)
-    try:
-        if lacking and wheels is not None:
-            libraries.install(wheels, lacking, site)
-            lacking = libraries.missing(pyproject, [str(site), *sys.path])
-    except ValueError as error:
-        return str(error)
-    given = f"{wheels} has no wheels of them" if wheels is not None else "set WHEELS to a folder of wheels"
-    return f"{sys.executable} lacks {', '.join(lacking)}: {given}, see the head of benchmarks/gpu.sh" if lacking else ""
+    if lacking and wheels is not None:
+        if problem := libraries.install(wheels, list(lacking), site):
+            print(problem, file=sys.stderr)
+        lacking = libraries.missing(pyproject, [str(site), *sys.path])
+    if lacking:
+        names = ", ".join(name + (f" (for {by})" if by else "") for name, by in lacking.items())
+        given = f"{wheels} has no wheels of them" if wheels is not None else "set WHEELS to a folder of wheels"
+        print(f"{sys.executable} lacks {names}: {given}, see the head of benchmarks/gpu.sh", file=sys.stderr)
+    return None not in lacking.values()
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], seconds: float) -> int | None:

@@ -12,40 +12,38 @@ UNUSED = ("matplotlib", "opencv-python-headless", "rich", "torchmetrics", "tyro"
 """Dependencies of the package that nothing here loads."""
 
 
-def missing(pyproject: Path, path: Sequence[str]) -> list[str]:
+def missing(pyproject: Path, path: Sequence[str]) -> dict[str, str | None]:
     """The distributions that the package needs and `path` does not hold, or holds in a version that is too old; and in
-    turn what those need that are there."""
+    turn what those need that are there, with the one that needs it."""
     found = _installed(path)
-    wanted: list[str] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]
-    wanted = [line for line in wanted if _name(line) not in UNUSED]
-    lacking, seen = [], set()
+    lines: list[str] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]
+    wanted: list[tuple[str, str | None]] = [(line, None) for line in lines if _name(line) not in UNUSED]
+    lacking: dict[str, str | None] = {}
+    seen: set[str] = set()
     while wanted:
-        line = wanted.pop(0)
+        line, by = wanted.pop(0)
         name, least = _name(line), re.search(r">=\s*([\d.]+)", line)
         if name in seen:
             continue
         seen.add(name)
         if name not in found or (least and _version(found[name].version) < _version(least[1])):
-            lacking.append(name)
+            lacking[name] = by
         else:
-            wanted += [line for line in found[name].requires or [] if ";" not in line]  # without extras
-    return sorted(lacking)
+            wanted += [(line, name) for line in found[name].requires or [] if ";" not in line]  # without extras
+    return lacking
 
 
-def install(wheels: Path, lacking: Sequence[str], target: Path) -> None:
-    """Install into the folder `target` the wheels of what is lacking, and of what is not there at all.
-
-    Raises:
-        ValueError: pip refuses, with its last line.
-    """
+def install(wheels: Path, lacking: Sequence[str], target: Path) -> str:
+    """Install into the folder `target` the wheels of what is lacking, and of what is not there at all; what pip says
+    where it refuses."""
     here = _installed(sys.path)
     files = [str(file) for file in sorted(wheels.glob("*.whl"))]
     files = [file for file in files if (name := _name(Path(file).name.split("-")[0])) not in here or name in lacking]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-    if files:
-        done = subprocess.run([*command, "--no-deps", "--target", target, *files], capture_output=True, text=True)
-        if done.returncode:
-            raise ValueError(f"{wheels}: {(done.stderr.strip() or 'pip failed').splitlines()[-1]}")
+    if not files:
+        return ""
+    done = subprocess.run([*command, "--no-deps", "--target", target, *files], capture_output=True, text=True)
+    return f"{wheels}: {(done.stderr.strip() or 'pip failed').splitlines()[-1]}" if done.returncode else ""
 
 
 def _installed(path: Sequence[str]) -> dict[str, Distribution]:

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from actionprompt import methods, records
-from gpu import PARTS
-from gpu.__main__ import count_failures
+from gpu import PARTS, count_failures
 from gpu.settings import Settings, nano, parse
 
 Jobs = Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]

@@ -119,6 +119,6 @@ def zero_shot(
     config: DataConfig | None = None,
     device: torch.device | str | None = None,
 ) -> Predictor:
-    """Frozen CLIP with any class names; `backbone` as in `backbone.load_clip`."""
+    """Frozen CLIP with any class names; `backbone` as in `weights.load_clip`."""
     method = methods.build("zeroshot", load_clip(backbone), class_names)
     return Predictor(method, config or DataConfig(), device=device)
