@@ -199,7 +199,7 @@ class Archive(nn.Module):
 
 @pytest.fixture(scope="module")
 def openai_files(tmp_path_factory, request):
-    """A full-size ViT-B/32 in OpenAI's two formats, half precision as published, beside the real vocabulary."""
+    """A full-size ViT-B/32 in OpenAI's two formats, half precision as published, with the real vocabulary."""
     real_data = request.getfixturevalue("real_data")
     folder = tmp_path_factory.mktemp("openai")
     clip = load_clip("random:ViT-B/32")
@@ -273,7 +273,7 @@ def test_every_wrong_name_is_answered_with_the_next_step(tmp_path):
         load_clip("openai/no-such-clip")
 
 
-def test_text_is_never_cut_and_pictures_have_one_size(as_users_call):
+def test_text_is_never_cut_and_images_have_one_size(as_users_call):
     clip = load_clip("random:nano")
     with pytest.raises(ValueError, match=r"at most 128 tokens, got 202 for 'waaaa.*never cut"):
         clip.text(["short", "w" + "a" * 199])

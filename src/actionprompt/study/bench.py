@@ -1,19 +1,20 @@
-"""What methods cost: time, memory, multiply-adds and trained parameters, as ratios to the bare image tower.
+"""What methods cost: time, memory, MACs and trained parameters, as ratios to the bare image tower.
 
-One unit for everything: the bare tower, `clip.image` on the same number of clips of `num_frames` frames, without
-gradients, in the same run. Each model takes turns with it, and a ratio is the median of the ratios within a turn, so
-that a busy machine slows both sides alike. On the CPU time is processor time, on one thread unless told otherwise; on
-CUDA it is elapsed time between synchronisations, under bf16 autocast, compiled and not.
+The unit of everything: the bare tower, `clip.image` on the same number of clips of `num_frames` frames, without
+gradients, in the same run. In each repetition every model is timed next to it, and a ratio is the median of the ratios
+per repetition, so that a busy machine slows both sides alike. On the CPU time is processor time, on one thread unless
+told otherwise; on CUDA it is elapsed time between synchronisations, under bf16 autocast, eager and compiled.
 
-- Inference: pixels to scores over the class names. The names are encoded once, before, as in real use; what a method
-  computes from names and video together is paid for every clip.
+- Inference: pixels to scores over the class names. The names are encoded once beforehand, as in real use; what a method
+  computes from names and video together is computed for every clip.
 - A training step: forward, loss, backward and AdamW on pixels. Where features are frozen, also from cached features.
 - Memory: the most bytes alive at once, with weights, optimiser states and input. On the CPU tensors are counted as
-  operations make them, without workspaces inside kernels; on CUDA it is what the allocator says.
-- Multiply-adds of matrix products, convolutions and attention, as papers count. Training of peers: three times theirs.
+  operations create them, without workspaces inside kernels; on CUDA it is the allocator's peak.
+- MACs (multiply-accumulate operations) of matrix products, convolutions and attention, as papers count them. Training
+  of peers: three times inference.
 
-Weights are random: speed does not depend on them. Names are cut into tokens by the embedded tiny CLIP's vocabulary,
-since the one of a random tower, a token per letter, would make them three times as long as they are.
+Weights are random: speed does not depend on them. Class names are tokenised with the vocabulary of the embedded tiny
+CLIP, since that of a random tower, one token per letter, would make them three times as long.
 """
 
 import contextlib
@@ -55,7 +56,7 @@ FRAME_LIMIT, PROMPT_LIMIT = 1.1, 1.35
 MEMORY_METHOD, PUBLISHED_MB, PUBLISHED_BATCH = "dual_semantic_tpr", 6601, 32
 """Table 6 of its paper: training memory at T = 8, ViT-B/16. Ours is in MB of 10^6 bytes, the stricter reading."""
 PEAK_FLOPS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "RTX 4090": 165e12}
-"""Dense bf16 floating-point operations per second by a part of the GPU's name, from the makers' data sheets."""
+"""Dense bf16 floating-point operations per second by a part of the GPU's name, from vendor datasheets."""
 
 
 # Counting ------------------------------------------------------------------------------------------------------------
@@ -182,7 +183,8 @@ def measure(
 ) -> dict[str, Any]:
     """The record of all methods (or `names`, each NAME or NAME:VARIANT) on all backbones, and of the peers.
 
-    `progress` hears (done, all, what comes). A model that the device cannot run leaves a row with `error`.
+    `progress` is called with (done, total, what is measured next). A model that fails on the device leaves a row with
+    `error`.
 
     Raises:
         ValueError: an unknown method, variant, backbone or device, or a number out of range.
@@ -339,7 +341,7 @@ def _all_different(labels: Tensor, *, return_inverse: bool) -> tuple[Tensor, Ten
 
 def table(record: dict[str, Any]) -> list[list[str]]:
     """Rows for people, the first one the head; everything with ÷ is a ratio to the bare tower of the same backbone."""
-    head = "backbone, model, frames, clips/s, inference ÷, goal, step ÷, cached step ÷, trained M, multiply-adds ÷"
+    head = "backbone, model, frames, clips/s, inference ÷, goal, step ÷, cached step ÷, trained M, MACs ÷"
     rows = [[*head.split(", "), "inference MB", "training MB"]]
     chip = record["peak_flops"] is not None
     rows[0] += ["steps/s", "% of peak, inference", "% of peak, training"] if chip else ["steps/s"]

@@ -1,4 +1,5 @@
-"""What a benchmark counts with: seconds of alternating candidates, multiply-accumulate operations (MACs), and bytes alive at once."""
+"""What a benchmark counts with: seconds of alternating candidates, multiply-accumulate operations (MACs), and bytes
+alive at once."""
 
 import statistics
 import time
