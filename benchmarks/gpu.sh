@@ -20,7 +20,7 @@ candidates=("$root/.venv/bin/python" python3)
 for python in "${candidates[@]}"; do
     if "$python" -c 'import importlib.util as u, sys
 sys.exit(sys.version_info < (3, 11) or u.find_spec("torch") is None)' 2>/dev/null; then
-        export PYTHONPATH="$root/src:$root/benchmarks${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1
+        export PYTHONPATH="$root/src:$root/benchmarks${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
         exec "$python" -m gpu "$@"
     fi
 done

@@ -91,7 +91,7 @@ def test_the_record_is_whole(record, tmp_path):
 
 
 def test_memory_without_numbers_is_that_of_a_real_step(record):
-    method = bench._method("dual_semantic_tpr", "random:nano", bench.class_names(32), 4).train()
+    method = bench.build_method("dual_semantic_tpr", "random:nano", bench.class_names(32), 4).train()
     optimizer = torch.optim.AdamW(method.param_groups(1e-6))
     inputs, real = (torch.randn(32, 4, 3, *[method.clip.image.image_size] * 2), torch.arange(32)), []
     bench.training_step(method, optimizer, *(x[:1] for x in inputs), device="cpu", bf16=False)

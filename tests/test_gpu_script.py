@@ -121,6 +121,7 @@ def test_a_process_that_takes_too_long_is_killed(tmp_path):
     file = tmp_path / "gpu_speed.json"
     file.write_text('{"cut": true, "seconds": 3, "rows": [{"model": "zeroshot"}]}')
     assert count_failures(__main__._finish(file, "speed", None)) == 0  # what it had written stays
+    assert "status 1" in __main__._finish(file, "speed", 1)["error"]  # no row failed, so the process itself did
     assert "status -11" in __main__._finish(file, "speed", -11)["error"]
     assert json.loads(file.read_text())["rows"] == [{"model": "zeroshot"}]
     assert __main__._finish(tmp_path / "gpu_large.json", "large", None)["cut"]

@@ -86,7 +86,8 @@ def _finish(file: Path, name: str, status: int | None) -> dict[str, Any]:
     """The record of a part that has ended; where its process crashed, the record says so."""
     found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     record: dict[str, Any] = {"benchmark": "gpu", "part": name, "cut": True, "seconds": 0, "rows": [], **found}
-    if not found or status not in (0, 1, None):
+    unexplained = status == 1 and count_failures(record) == 0
+    if not found or unexplained or status not in (0, 1, None):
         record["error"] = f"the process of this part ended with status {status}"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -94,4 +95,5 @@ def _finish(file: Path, name: str, status: int | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the part that runs, too
     sys.exit(main(sys.argv[1:]))

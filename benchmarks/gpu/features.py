@@ -35,7 +35,9 @@ def jobs(settings: Settings) -> Jobs:
 
 def through_cache(found: ClipList, settings: Settings, root: Path) -> dict[str, Any]:
     """One pass over the clips: those that are not in the cache are decoded and encoded in bf16."""
-    method = bench._method(WRITES, settings.backbone, (found.class_names, found.class_names_zh), settings.num_frames)
+    method = bench.build_method(
+        WRITES, settings.backbone, (found.class_names, found.class_names_zh), settings.num_frames
+    )
     method.clip_sha256  # noqa: B018  the hash of the weights is part of the key, and taken once per model
     began = time.perf_counter()
     stored = cached(
@@ -54,7 +56,7 @@ def epoch(found: ClipList, settings: Settings, root: Path) -> dict[str, Any]:
     """The shorter of the second and the third epoch."""
     AcceleratorState._reset_state(reset_partial_state=True)  # it keeps one precision for the life of a process
     classes = found.class_names, found.class_names_zh
-    method = bench._method(TRAINS, settings.backbone, classes, settings.num_frames)
+    method = bench.build_method(TRAINS, settings.backbone, classes, settings.num_frames)
     config = TrainConfig(epochs=3, batch_size=settings.train_batch_size, lr=1e-6, mixed_precision="bf16", num_workers=0)
     before = len(list(root.rglob("*.npy")))
     os.environ["ACTIONPROMPT_CACHE"] = str(root)

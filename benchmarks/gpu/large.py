@@ -15,7 +15,7 @@ def jobs(settings: Settings) -> Jobs:
     large = ruler(settings, backbone, settings.large_batch_size)
     yield {"model": bench.TOWER, "kind": "tower", "backbone": backbone}, large.tower_row
     for name in settings.methods:
-        build = partial(bench._method, name, backbone, classes, settings.num_frames)
+        build = partial(bench.build_method, name, backbone, classes, settings.num_frames)
         yield {"model": name, "kind": "method", "backbone": backbone}, partial(large.row, build, training=False)
     del large
     towers = {16: "random:ViT-B/16", 32: "random:ViT-B/32"}

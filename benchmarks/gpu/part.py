@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,6 @@ def one_line(error: Exception) -> str:
 def head(name: str, settings: Settings) -> dict[str, Any]:
     """What stands in every record before its rows."""
     cuda = settings.device == "cuda"
-    records.LIBRARIES = tuple(name for name in records.LIBRARIES if installed(name))  # the package itself may not be
     return {
         "benchmark": "gpu",
         "part": name,
@@ -102,13 +100,6 @@ def head(name: str, settings: Settings) -> dict[str, Any]:
         "gpu_memory_mb": round(torch.cuda.get_device_properties(0).total_memory / 1e6) if cuda else None,
         "settings": asdict(replace(settings, peer_shape=dict(settings.peer_shape))),
     }
-
-
-def installed(name: str) -> bool:
-    try:
-        return bool(version(name))
-    except PackageNotFoundError:
-        return False
 
 
 def cores() -> int:

@@ -90,7 +90,7 @@ def trained(
     def call(on_step: Any) -> None:
         AcceleratorState._reset_state(reset_partial_state=True)  # as in a new process
         classes = found.class_names, found.class_names_zh
-        method = bench._method(METHOD, settings.backbone, classes, settings.num_frames)
+        method = bench.build_method(METHOD, settings.backbone, classes, settings.num_frames)
         train(
             method, found, folder, config=config, data_config=DataConfig(num_frames=settings.num_frames),
             device="cpu" if settings.device == "cpu" else None, on_step=on_step,

@@ -18,7 +18,11 @@ def jobs(settings: Settings) -> Jobs:
             yield {"model": bench.TOWER, "kind": "tower", **about}, rulers[compiled].tower_row
         for name in settings.methods:
             build = partial(
-                bench._method, name, settings.backbone, bench.class_names(settings.num_classes), settings.num_frames
+                bench.build_method,
+                name,
+                settings.backbone,
+                bench.class_names(settings.num_classes),
+                settings.num_frames,
             )
             about["training"] = training
             yield {"model": name, "kind": "method", **about}, partial(rulers[compiled].row, build, training=training)

@@ -91,7 +91,7 @@ def in_memory(
     device, cuda = settings.device, settings.device == "cuda"
     before = torch.cuda.memory_allocated() if cuda else 0
     classes = bench.class_names(settings.num_classes)
-    method = bench._method(METHOD, settings.backbone, classes, num_frames).to(device).train()
+    method = bench.build_method(METHOD, settings.backbone, classes, num_frames).to(device).train()
     method.clip.set_gradient_checkpointing(recompute)
     side_px = method.clip.image.image_size
     video = torch.randn(settings.train_batch_size, num_frames, 3, side_px, side_px, device=device)
@@ -115,7 +115,7 @@ def through_trainer(found: ClipList, settings: Settings, num_frames: int, worker
     if settings.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     classes = found.class_names, found.class_names_zh
-    method = bench._method(METHOD, settings.backbone, classes, num_frames)
+    method = bench.build_method(METHOD, settings.backbone, classes, num_frames)
     ends: list[float] = []
 
     def note(_: Step) -> None:

@@ -27,11 +27,19 @@ def provenance(*, seed: int, started: float | None = None) -> dict[str, Any]:
         "commit": commit(),
         "date": now.isoformat(timespec="seconds"),
         "hardware": hardware(),
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": {name: _version(name) for name in LIBRARIES},
     }
     if started is not None:
         facts["hours"] = round((now.timestamp() - started) / 3600, 4)
     return facts
+
+
+def _version(name: str) -> str | None:
+    """None where a package is used without being installed, as the project itself from its checkout."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def commit() -> str | None:

@@ -220,7 +220,7 @@ def measure(
             if progress is not None:
                 progress(done, len(jobs), f"{backbone}  {name}")
             build: Any = partial(Peer, name, num_classes) if kind == "peer" else None
-            build = build or partial(_method, name, backbone, classes, num_frames)
+            build = build or partial(build_method, name, backbone, classes, num_frames)
             row = {"backbone": backbone, "model": name, "kind": kind, "compiled": compiled, "num_frames": num_frames}
             try:
                 if kind == "memory":
@@ -292,7 +292,7 @@ def _backbone(name: str) -> CLIP:
     return load_clip(name)
 
 
-def _method(name: str, backbone: str, classes: tuple[Sequence[str], Sequence[str]], num_frames: int) -> Method:
+def build_method(name: str, backbone: str, classes: tuple[Sequence[str], Sequence[str]], num_frames: int) -> Method:
     clip, vocabulary = copy.deepcopy(_backbone(backbone)), _vocabulary()
     if backbone.startswith("random:") and clip.text.embeddings.token_embedding.num_embeddings >= len(vocabulary):
         clip.text.tokenizer = vocabulary
