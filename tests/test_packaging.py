@@ -26,7 +26,7 @@ NOT_IMPORTED = {
 
 def requirements(lines: list[str]) -> dict[str, str]:
     """Oldest version allowed, by name."""
-    return dict(re.fullmatch(r"([\w.-]+)>=([\d.]+)", line).groups() for line in lines)
+    return dict(re.fullmatch(r"([\w.-]+)>=([\d.]+)(?:,<\d+)?", line).groups() for line in lines)
 
 
 RUN, TEST = requirements(PROJECT["dependencies"]), requirements(PROJECT["optional-dependencies"]["test"])

@@ -28,6 +28,8 @@ class Check:
 
 def main(args: Sequence[str]) -> int:
     options = tyro.cli(Check, args=list(args), prog="actionprompt check", description=__doc__)
+    if not options.videos:
+        raise ValueError("expected files, folders, globs or CSV tables to check, got none")
     paths: list[Path] = []
     for argument in options.videos:
         if Path(argument).suffix.lower() in (".csv", ".tsv"):
