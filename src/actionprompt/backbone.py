@@ -70,27 +70,23 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-class Linear(nn.Linear):
-    """Without initial values, like the three below: a tower's weights come from a checkpoint, and drawing them first
-    takes longer than reading them."""
+class WithoutInitialValues:
+    """The weights of a tower come from a checkpoint, and drawing them first takes longer than reading them."""
 
     def reset_parameters(self) -> None:
         pass
 
 
-class LayerNorm(nn.LayerNorm):
-    def reset_parameters(self) -> None:
-        pass
+class Linear(WithoutInitialValues, nn.Linear): ...
 
 
-class Embedding(nn.Embedding):
-    def reset_parameters(self) -> None:
-        pass
+class LayerNorm(WithoutInitialValues, nn.LayerNorm): ...
 
 
-class Conv2d(nn.Conv2d):
-    def reset_parameters(self) -> None:
-        pass
+class Embedding(WithoutInitialValues, nn.Embedding): ...
+
+
+class Conv2d(WithoutInitialValues, nn.Conv2d): ...
 
 
 class Attention(nn.Module):

@@ -46,9 +46,9 @@ Trained parameters at ViT-B/16, T = 8, S = 8 (published: 54.2 M, Table 6):
 | temporal encoding, Eq. 1 | 6,144 | (once) |
 | all | | 54,007,584 |
 
-At this size a prediction takes 1.05 times the MACs (multiply-accumulate operations) of the bare tower and no measurably
-longer time; a training step takes 1.14 times as long as one through the frozen tower
-(results/costs/dual_semantic_tpr_speed.json).
+At this size a prediction takes 1.05 times the MACs (multiply-accumulate operations) of the bare tower and 1.06 times
+its time (results/costs/bench_b16.json); a training step takes 1.07 times as long as one through the frozen tower
+(results/costs/dual_semantic_tpr_speed.json; an earlier run gave 1.14).
 """
 
 import copy
