@@ -386,7 +386,7 @@ def test_load_builds_in_the_cache_folder(tmp_path, monkeypatch):
         ({"part": "val"}, "expected part train, test, scene_bias, got 'val'"),
         ({"size": "huge"}, "expected size mini, small, full, got 'huge'"),
         ({"size_px": 111}, "expected an even frame size of 16 px or more, got 111"),
-        ({"max_missing": 3}, r"720 of 720 clips of train are not in .*; max_missing=0 builds them"),
+        ({"max_missing": 3}, r"720 of 720 train clips are not in .*; max_missing=0 builds them"),
     ],
 )
 def test_wrong_arguments(wrong, message, tmp_path):
