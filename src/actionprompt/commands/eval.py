@@ -80,6 +80,7 @@ def print_report(report: Report) -> None:
     top5 = f"   top-5 {metrics.top5:.2f} %" if metrics.top5 == metrics.top5 else ""
     out.print(
         f"top-1 {metrics.top1:.2f} %{top5}   mean class accuracy {metrics.mean_class_accuracy:.2f} %   "
-        f"expected calibration error {metrics.calibration_error:.2f} %   {metrics.num_clips} clips"
+        f"expected calibration error {metrics.calibration_error:.2f} %   {metrics.num_clips} clips",
+        soft_wrap=True,
     )
     print_broken(report.broken, "counted as wrong, could not read")
