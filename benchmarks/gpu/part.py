@@ -104,7 +104,7 @@ def head(name: str, settings: Settings) -> dict[str, Any]:
 
 def cores() -> int:
     """This process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":
