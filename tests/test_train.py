@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -86,7 +85,7 @@ def start_job(clips: ClipList, folder: Path, *launcher: str, **options) -> subpr
         **options,
     }
     command = [sys.executable, *launcher, str(JOB), json.dumps(spec)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(job: subprocess.Popen) -> None:
@@ -105,7 +104,7 @@ def test_killed_and_resumed_equals_uninterrupted(clips, tmp_path):
             assert job.poll() is None, job.communicate()[1][-3000:]
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        os.killpg(job.pid, signal.SIGKILL)
+        job.kill()
         job.wait()
         assert not (tmp_path / "killed" / "model").exists()
     finish(start_job(clips, tmp_path / "killed", epochs=12))
