@@ -71,7 +71,6 @@ def predict_clips(
     """Index into `clips` and the answer to each clip, or why it could not be read; in the clips' order.
 
     `cache` keeps frozen features on disk. Nothing about one clip depends on the others."""
-    method = method.to(device).eval()
     options: Any = {
         "device": device, "mixed_precision": mixed_precision, "batch_size": batch_size, "num_workers": num_workers,
         "seed": seed, "progress": progress,

@@ -62,18 +62,20 @@ def run(
     started, folder, callbacks = time.time(), Path(folder), callbacks or Callbacks()
     config = config if config is not None else methods.get(method).Config()
     on = torch.device(device) if device is not None else PartialState().device
-    clip = load_clip(backbone)
+    clip = load_clip(backbone) if model is None else None  # a trained model brings its own
     accuracies: dict[str, dict[str, float]] = {}
     metrics: dict[str, dict[str, Any]] = {}
     facts: dict[str, Any] = {}
     for part in plan.parts:
         home = folder / part.name
         classes = part.train or next(iter(part.tests.values()))
-        trained = methods.build(
-            method, copy.deepcopy(clip), classes.class_names, classes.class_names_zh, config=config,
-            seed=train_config.seed,
-        )  # fmt: skip
-        if model is not None:
+        if model is None:
+            assert clip is not None
+            trained = methods.build(
+                method, copy.deepcopy(clip), classes.class_names, classes.class_names_zh, config=config,
+                seed=train_config.seed,
+            )  # fmt: skip
+        else:
             if part.train is not None:
                 raise ValueError(f"{plan.protocol} trains its own model: expected model=None, got {model}")
             trained, manifest = checkpoint.load(model)
