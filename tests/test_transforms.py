@@ -10,17 +10,25 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
 
-from actionprompt.config import Augment
-from actionprompt.transforms import _operation as operation
-from actionprompt.transforms import augment, eval_views, mixup, normalise, squash
+from actionprompt import methods
+from actionprompt.clips import Clip
+from actionprompt.config import NO_AUGMENTATION, Augment, DataConfig, from_json, to_json
+from actionprompt.data import VideoDataset
+from actionprompt.features import cached
+from actionprompt.transforms import _crop_box, augment, eval_views, mixup, normalise, squash
+from actionprompt.weights import load_clip
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
 STD = (0.26862954, 0.26130258, 0.27577711)
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # leaves pixels in 0..1
 PLAIN = Augment(crop_scale=(1, 1), flip=0, grey=0)
 EVERYTHING = Augment(colour_jitter=0.8, rand_augment=(4, 7), random_erasing=0.5)
+SIZES = (1, 0.875, 0.75, 0.66)
+PUBLIC = Augment(multi_scale=SIZES, colour_jitter=0.8, rand_augment=(2, 9), rand_augment_kind="ildoonet")
+"""As PromptLearner-CLIP and ActionCLIP on Kinetics."""
+both_kinds = pytest.mark.parametrize("config", [EVERYTHING, PUBLIC], ids=["timm", "ildoonet"])
 
 
 def noise(*shape: int, seed: int = 0, cells: int = 6) -> np.ndarray:
@@ -125,6 +133,91 @@ def test_letterbox_of_training_and_evaluation_agree_within_a_grey_level():
     assert np.abs(trained.astype(int) - evaluated).max() <= 1
 
 
+def rimmed(height: int, width: int, rim_px: int) -> np.ndarray:
+    """Two frames of noise in a red rim."""
+    frames = noise(2, height, width)
+    red = np.full_like(frames, (255, 0, 0))
+    red[:, rim_px:-rim_px, rim_px:-rim_px] = frames[:, rim_px:-rim_px, rim_px:-rim_px]
+    return red
+
+
+def test_a_rim_that_the_crop_of_256_to_224_removes_does_not_show():
+    """A frame of 256 x 256 is not resized: what is left is its inside, to the pixel. CLIP's own crop spans the short
+    side and shows the rim."""
+    frames = rimmed(256, 256, 16)
+    (view,) = eval_views(frames, side_px=224, resize_side=256)
+    np.testing.assert_array_equal(view.transpose(0, 2, 3, 1), frames[:, 16:-16, 16:-16])
+    (own,) = eval_views(frames, side_px=224)
+    red = (own[:, 0] == 255) & (own[:, 1] == 0) & (own[:, 2] == 0)
+    assert red[:, :13].all()
+    assert red[:, -13:].all()
+    assert red[:, :, :13].all()
+    assert red[:, :, -13:].all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(512, 700), (700, 512)])
+def test_three_crops_of_a_resized_frame_show_no_rim_along_the_short_side(height, width):
+    """Halved, the rim of 28 pixels is 14 of the 16 that the crop removes: no pixel of the filter reaches it."""
+    frames = np.full((1, height, width, 3), (10, 200, 30), np.uint8)
+    for rim in (np.s_[:, :28], np.s_[:, -28:]) if width > height else (np.s_[:, :, :28], np.s_[:, :, -28:]):
+        frames[rim] = (255, 0, 0)
+    views = eval_views(frames, side_px=224, num_crops=3, resize_side=256)
+    assert (views == np.array([10, 200, 30])[:, None, None]).all()
+    for view in eval_views(frames, side_px=224, num_crops=3):
+        assert (view[0, 0] == 255).any()
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(1, 90), st.integers(1, 90), st.sampled_from([16, 64]), st.sampled_from([224, 256, 320]),
+    st.sampled_from([1, 3]),
+)  # fmt: skip
+@example(481, 853, 224, 256, 1)
+@example(853, 481, 224, 256, 3)
+@example(240, 320, 64, 256, 3)
+def test_resized_views_are_pillows_resize_and_crop(height, width, side, resize_side, num_crops):
+    frames = noise(1, height, width)
+    short = {(16, 224): 16, (16, 256): 18, (16, 320): 23, (64, 224): 64, (64, 256): 73, (64, 320): 91, (224, 256): 256}[
+        side, resize_side
+    ]
+    # Resize(short) then CenterCrop(side) as written in the documentation of torchvision
+    if width <= height:
+        new_width, new_height = short, int(short * height / width)
+    else:
+        new_width, new_height = int(short * width / height), short
+    left, top = round((new_width - side) / 2), round((new_height - side) / 2)
+    corners = [(left, top)]
+    if num_crops == 3 and width >= height:
+        corners = [(0, top), (left, top), (new_width - side, top)]
+    elif num_crops == 3:
+        corners = [(left, 0), (left, top), (left, new_height - side)]
+    image = Image.fromarray(frames[0]).resize((new_width, new_height), Image.BICUBIC)
+    views = eval_views(frames, side_px=side, num_crops=num_crops, resize_side=resize_side)
+    assert views.shape == (num_crops, 1, 3, side, side)
+    for (x, y), view in zip(corners, views, strict=True):
+        np.testing.assert_array_equal(view[0].transpose(1, 2, 0), np.asarray(image.crop((x, y, x + side, y + side))))
+
+
+def test_resize_side_reaches_the_samples_and_the_key_of_the_cache(tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    frames = rimmed(256, 256, 16)
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    clips, config = (Clip("clip", folder, 0),), DataConfig(num_frames=2, resize_side=256)
+    assert config.centre_view.resize_side == 256
+    assert from_json(DataConfig, to_json(config)) == config
+    sample = VideoDataset(clips, config, side_px=224, training=False)[0, 0]
+    np.testing.assert_array_equal(sample.video[0].transpose(0, 2, 3, 1), frames[:, 16:-16, 16:-16])
+
+    method = methods.build("zeroshot", load_clip("random:nano"), ("a", "b"))
+    sides = [cached(method, clips, replace(config, resize_side=side), root=tmp_path, num_workers=0)
+             for side in (None, 256, 256)]  # fmt: skip
+    assert [one.num_encoded for one in sides] == [1, 1, 0]
+    assert not torch.allclose(sides[0].features, sides[1].features)
+    assert torch.equal(sides[1].features, sides[2].features)
+
+
 # --- squash and normalise -------------------------------------------------------------------------------------------
 
 
@@ -170,10 +263,11 @@ def test_normalise_is_the_formula_in_float32():
 # --- augmentation ---------------------------------------------------------------------------------------------------
 
 
-def test_full_size_batch_with_everything_on():
+@both_kinds
+def test_full_size_batch_with_everything_on(config):
     video = clips(2, 16, 256)
     before = video.clone()
-    out = run(video, EVERYTHING, side_px=224, aspect=16 / 9, mean=MEAN, std=STD)
+    out = run(video, config, side_px=224, aspect=16 / 9, mean=MEAN, std=STD)
     assert out.shape == (2, 16, 3, 224, 224)
     assert out.dtype == torch.float32
     pixels = out * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
@@ -193,15 +287,15 @@ def test_without_anything_random_it_is_the_plain_resize():
 def test_centre_crop_of_evaluation_is_the_crop_without_range():
     frames = noise(2, 64, 128)
     squares, aspect = squash(frames, side_px=128)
-    config = replace(PLAIN, crop_ratio=(1, 1))
-    ours = run(torch.from_numpy(squares)[None], config, side_px=64, aspect=aspect)
+    ours = run(torch.from_numpy(squares)[None], NO_AUGMENTATION, side_px=64, aspect=aspect)
     expected = eval_views(frames, side_px=64)
     assert np.abs(ours.numpy() * 255 - expected).mean() < 1
 
 
-def test_a_still_clip_stays_still_and_two_clips_differ():
+@both_kinds
+def test_a_still_clip_stays_still_and_two_clips_differ(config):
     still = clips(1, 1, 48).expand(24, 6, -1, -1, -1)
-    out = run(still, replace(EVERYTHING, random_erasing=1))
+    out = run(still, replace(config, random_erasing=1))
     assert torch.equal(out, out[:, :1].expand_as(out))
     frames = out[:, 0].flatten(1)
     assert all(not torch.equal(a, b) for i, a in enumerate(frames) for b in frames[:i])
@@ -216,32 +310,35 @@ def test_a_still_background_stays_still_behind_motion():
     assert changed.max() < 0.1, "more changed than the moving patch (1.6 % of the frame) and its surroundings"
 
 
-def test_reproducible_from_the_generators_alone(as_users_call):  # beartype itself draws from `random`
+@both_kinds
+def test_reproducible_from_the_generators_alone(as_users_call, config):  # beartype itself draws from `random`
     video = clips(3, 2, 48)
-    first = run(video, EVERYTHING)
+    first = run(video, config)
     torch.manual_seed(99)
     np.random.seed(99)  # noqa: NPY002
     random.seed(99)
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
-    assert torch.equal(run(video, EVERYTHING), first)
+    assert torch.equal(run(video, config), first)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
     assert random.getstate() == states[2]
-    assert not torch.equal(run(video, EVERYTHING, seed=1), first)
+    assert not torch.equal(run(video, config, seed=1), first)
 
 
-def test_a_batch_cut_in_parts_gives_the_same_clips():
+@both_kinds
+def test_a_batch_cut_in_parts_gives_the_same_clips(config):
     video, aspect = clips(5, 2, 48), torch.tensor([0.5, 1.0, 1.5, 2.0, 2.5])
-    whole = augment(video, aspect, EVERYTHING, side_px=32, rngs=rngs(5), **UNIT)
+    whole = augment(video, aspect, config, side_px=32, rngs=rngs(5), **UNIT)
     parts = [
-        augment(video[i:j], aspect[i:j], EVERYTHING, side_px=32, rngs=rngs(5)[i:j], **UNIT)
+        augment(video[i:j], aspect[i:j], config, side_px=32, rngs=rngs(5)[i:j], **UNIT)
         for i, j in ((0, 2), (2, 3), (3, 5))
     ]
     assert torch.equal(whole, torch.cat(parts))
 
 
-def test_mixed_precision_around_it_changes_nothing():
-    video, config = clips(20, 2, 48), replace(PLAIN, rand_augment=(4, 7))
+@both_kinds
+def test_mixed_precision_around_it_changes_nothing(config):
+    video = clips(20, 2, 48)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = run(video, config)
     assert inside.dtype == torch.float32
@@ -291,6 +388,35 @@ def test_where_no_box_fits_the_largest_centred_one_is_taken(aspect, expected):
     config = replace(PLAIN, crop_ratio=(0.8, 4 / 3))
     boxes = measured_boxes(config, aspect, num_clips=5)
     np.testing.assert_allclose(boxes, np.tile(expected, (5, 1)), atol=1.5 / 256)
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 340), (340, 256), (256, 256)])
+def test_multi_scale_crops_are_those_of_tsn(height, width):
+    """Ten pairs of sizes at 13 places, as loops over whole pixels; 256 x 340 leaves room in multiples of 4 pixels."""
+    sides = [int(256 * size) for size in SIZES]
+    weights: dict[tuple[float, ...], float] = {}  # left, top, width, height: its probability
+    for i, crop_height in enumerate(sides):
+        for j, crop_width in enumerate(sides):
+            down, right = (height - crop_height) // 4, (width - crop_width) // 4
+            for y, x in ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1),
+                         (3, 3)):  # fmt: skip
+                if abs(i - j) <= 1:
+                    box = (x * right / width, y * down / height, crop_width / width, crop_height / height)
+                    weights[box] = weights.get(box, 0) + 1 / 130
+    boxes, config = np.array(list(weights)), Augment(multi_scale=SIZES, flip=0, grey=0)
+    measured = measured_boxes(config, width / height, num_clips=60)
+    assert np.abs(measured[:, None] - boxes).max(2).min(1).max() < 2 / 256
+
+    rng, num_draws = np.random.default_rng(0), 20_000
+    top, left, tall, wide = np.array([_crop_box(rng, width / height, config) for _ in range(num_draws)]).T
+    distance = np.abs(np.stack([left, top, wide, tall], 1)[:, None] - boxes).max(2)
+    assert distance.min(1).max() < 1 / 256, "the smallest side is 168.96 pixels before it is rounded"
+    count, expected = (
+        np.bincount(distance.argmin(1), minlength=len(boxes)),
+        np.array(list(weights.values())) * num_draws,
+    )
+    chi_square = ((count - expected) ** 2 / expected).sum()
+    assert chi_square < len(boxes) + 4 * math.sqrt(2 * len(boxes))
 
 
 def test_flip_is_exact_and_keeps_its_probability():
@@ -354,88 +480,6 @@ def test_erasing_is_one_box_of_mean_colour_held_over_time():
     assert 0.25 < max(areas) < 0.36
     half = run(video, replace(PLAIN, random_erasing=0.5), mean=MEAN, std=STD)
     assert 18 < sum(bool((clip == 0).all(1).any()) for clip in half) < 42
-
-
-# --- RandAugment ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "level", "reference", "within"),
-    [
-        ("auto_contrast", 0.7, ImageOps.autocontrast, 1),
-        ("equalise", 0.7, ImageOps.equalize, 1),
-        ("invert", 0.7, ImageOps.invert, 0),
-        ("posterise", 0.7, lambda image: ImageOps.posterize(image, 2), 0),
-        ("posterise", -0.3, lambda image: ImageOps.posterize(image, 3), 0),
-        ("solarise", 0.7, lambda image: ImageOps.solarize(image, 77), 0),
-        ("solarise_add", 0.7, lambda image: image.point(lambda i: min(255, i + 77) if i < 128 else i), 0),
-        ("colour", 0.7, lambda image: ImageEnhance.Color(image).enhance(1.63), 2),
-        ("colour", -0.7, lambda image: ImageEnhance.Color(image).enhance(0.37), 2),
-        ("contrast", 0.7, lambda image: ImageEnhance.Contrast(image).enhance(1.63), 2),
-        ("brightness", -0.7, lambda image: ImageEnhance.Brightness(image).enhance(0.37), 1),
-        ("sharpness", 0.7, lambda image: ImageEnhance.Sharpness(image).enhance(1.63), 2),
-        ("rotate", 0.7, lambda image: image.rotate(-21, Image.BILINEAR, fillcolor=(10, 20, 30)), 3),
-        ("rotate", -0.7, lambda image: image.rotate(21, Image.BILINEAR, fillcolor=(10, 20, 30)), 3),
-        (
-            "translate_x",
-            0.5,
-            lambda image: image.transform(image.size, Image.AFFINE, (1, 0, -18, 0, 1, 0), fillcolor=(10, 20, 30)),
-            1,
-        ),
-        (
-            "translate_y",
-            -0.5,
-            lambda image: image.transform(image.size, Image.AFFINE, (1, 0, 0, 0, 1, 18), fillcolor=(10, 20, 30)),
-            1,
-        ),
-        (
-            "shear_x",
-            1.0,
-            lambda image: image.transform(
-                image.size, Image.AFFINE, (1, -0.3, 0.3 * 40, 0, 1, 0), Image.BILINEAR, fillcolor=(10, 20, 30)
-            ),
-            3,
-        ),
-        (
-            "shear_y",
-            1.0,
-            lambda image: image.transform(
-                image.size, Image.AFFINE, (1, 0, 0, -0.3, 1, 0.3 * 40), Image.BILINEAR, fillcolor=(10, 20, 30)
-            ),
-            3,
-        ),
-    ],
-)
-def test_operation_is_pillows(name, level, reference, within):
-    """On a clip of one frame, where the clip's statistics are the image's. The rim of a turned image may differ:
-    Pillow cuts where we blend into the fill colour."""
-    frame = noise(1, 80, 80, seed=4, cells=20)[0] // 2 + 40  # within 40..167: auto-contrast has something to do
-    fill = torch.tensor([10, 20, 30]).view(3, 1, 1) / 255
-    # a hundredth of a level above: kornia cuts 255 * (k / 255) to whole levels, which in float32 may fall just below k
-    clip = (torch.from_numpy(frame).permute(2, 0, 1)[None] + 0.01) / 255
-    ours = operation(name, clip, level, fill)
-    expected = np.asarray(reference(Image.fromarray(frame))).astype(int)
-    difference = np.abs((ours[0].permute(1, 2, 0) * 255).round().int().numpy() - expected)
-    assert np.abs(expected - frame).max() > 5
-    if name in ("rotate", "shear_x", "shear_y"):
-        assert (difference > within).mean() < 0.03
-        assert np.median(difference) <= 1
-    else:
-        assert difference.max() <= within
-
-
-def test_rand_augment_applies_half_of_what_it_draws_and_more_for_more():
-    video = clips(1, 1, 32).expand(120, -1, -1, -1, -1)
-    plain = run(video[:1], PLAIN)[0]
-
-    def changed(num_ops: int, magnitude: int) -> list[float]:
-        out = run(video, replace(PLAIN, rand_augment=(num_ops, magnitude)))
-        return [(clip - plain).abs().mean().item() for clip in out]
-
-    one = changed(1, 7)
-    assert 40 < sum(difference > 1e-6 for difference in one) < 80
-    assert sum(difference > 1e-6 for difference in changed(4, 7)) > 100
-    assert np.mean(changed(1, 2)) < np.mean(one)
 
 
 # --- mixup ----------------------------------------------------------------------------------------------------------
@@ -550,10 +594,34 @@ def test_wrong_arguments_are_named(as_users_call):
         ({"crop_scale": (0.0, 1.0)}, "crop_scale is"),
         ({"crop_scale": (0.5, 1.1)}, "crop_scale is"),
         ({"crop_ratio": (2.0, 1.0)}, r"crop_ratio is \(low, high\) with 0 < low <= high, got \(2.0, 1.0\)"),
-        ({"rand_augment": (4, 11)}, r"rand_augment is \(n, m\) .*got \(4, 11\); rand-m7-n4 is \(4, 7\)"),
+        ({"rand_augment": (4, 11)}, r"rand_augment is \(n, m\) .* m <= 10 .*got \(4, 11\); rand-m7-n4 is \(4, 7\) of"),
         ({"rand_augment": (0, 7)}, "rand_augment is"),
+        ({"rand_augment": (2, 31), "rand_augment_kind": "ildoonet"}, "m <= 30 for the kind 'ildoonet', got"),
+        ({"rand_augment": (2, -1), "rand_augment_kind": "ildoonet"}, "0 <= m <= 30"),
+        ({"rand_augment_kind": "torchvision"}, "rand_augment_kind is 'timm' or 'ildoonet', got 'torchvision'"),
+        ({"multi_scale": (1, 1.2)}, r"multi_scale are fractions of the short side in \(0, 1\], got \(1, 1.2\)"),
+        ({"multi_scale": (0.0,)}, "multi_scale are"),
+        ({"multi_scale": SIZES, "crop_scale": (0.5, 1)}, "multi_scale replaces the random resized crop.*got .0.5, 1"),
+        ({"multi_scale": SIZES, "crop_ratio": (1, 1)}, r"multi_scale replaces.*; set multi_scale=\(\) to use them"),
     ],
 )
-def test_wrong_configuration_is_named(wrong, message):
+def test_wrong_configuration_is_named(as_users_call, wrong, message):
     with pytest.raises(ValueError, match=message):
         Augment(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"resize_side": 223}, "resize_side of at least 224, the crop it is stated for, got 223"),
+        (
+            {"resize_side": 256, "fit": "letterbox"},
+            "expected resize_side=None with fit='letterbox', got 256; use fit='crop' to crop from a short side of 256",
+        ),
+    ],
+)
+def test_wrong_resize_is_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        DataConfig(**wrong)
+    with pytest.raises(ValueError, match="resize_side"):
+        eval_views(FRAMES, side_px=8, **wrong)

@@ -6,7 +6,7 @@ Every part of the program that takes clips takes these; a data set is a function
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
@@ -158,3 +158,35 @@ def some(items: Sequence[object], limit: int = 3) -> str:
     """`a, b, c and 7 more`, for messages."""
     text = ", ".join(str(item) for item in items[:limit])
     return text if len(items) <= limit else f"{text} and {len(items) - limit} more"
+
+
+def hold_out(clips: ClipList, share: float, seed: int) -> tuple[ClipList, ClipList]:
+    """The clips to train on, and the validation clips held out of them: `share` of every class, rounded, at least one,
+    but never all of its clips.
+
+    The clips of a class are sorted by the SHA-256 of `<seed>:<key>`, and the last ones are held out: the parts depend
+    on the seed and the keys alone, not on the order of the list, and few-shot clips drawn with this seed
+    (`study.protocols.draw`, which takes the first ones) are the same from the rest as from the whole list. Clips that
+    were cut from one source video may fall into both parts, so accuracy on the validation part flatters.
+
+    Raises:
+        ValueError: `share` is not between 0 and 1, or no class has two clips.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"expected a share of the clips above 0 and below 1, got {share}")
+    classes: list[list[Clip]] = [[] for _ in clips.class_names]
+    for clip in clips.clips:
+        classes[clip.label].append(clip)
+    held: set[str] = set()
+    for members in classes:
+        members.sort(key=lambda clip: hashlib.sha256(f"{seed}:{clip.key}".encode()).digest())
+        number = min(len(members) - 1, max(1, round(share * len(members))))
+        held.update(clip.key for clip in members[len(members) - number :])
+    if not held:
+        raise ValueError(f"{clips.name}: expected a class with at least two clips to hold one out, got none")
+
+    def part(name: str, inside: bool) -> ClipList:
+        chosen = tuple(clip for clip in clips.clips if (clip.key in held) == inside)
+        return replace(clips, name=f"{clips.name}/{name}-{share:g}-seed{seed}", clips=chosen)
+
+    return part("without", False), part("held-out", True)

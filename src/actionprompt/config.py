@@ -19,7 +19,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Augment:
-    """Training augmentation, applied in this order; the defaults are random resized crop, flip and grey."""
+    """Training augmentation in the order of application, RandAugment of the kind "ildoonet" before the crop; the
+    defaults are random resized crop, flip and grey."""
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
     """Area of the random crop as a fraction of the frame, uniform in this range (Szegedy et al., 2015). `(1, 1)` is no
@@ -29,20 +30,30 @@ class Augment:
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Width / height of the random crop in the source's true geometry, log-uniform in this range (Szegedy et al.)."""
 
+    multi_scale: tuple[float, ...] = ()
+    """Sizes of TSN's multi-scale crop, which then replaces the random resized crop: height and width are each one of
+    these fractions of the short side, at most one place of this list apart, at one of 13 fixed places (Wang et al.,
+    2016). PromptLearner-CLIP and ActionCLIP: `(1, 0.875, 0.75, 0.66)`; X-CLIP the same at 5 places."""
+
     flip: float = 0.5
     """Probability of a horizontal flip. Set it to 0 where left and right are classes of their own (Jester,
     Something-Something); `Info.flip` of a data set says so, and training then refuses other values."""
 
-    grey: float = 0.2
-    """Probability of replacing the colours by their luma (ViFi-CLIP, X-CLIP: 0.2)."""
-
     colour_jitter: float = 0.0
     """Probability of colour jitter: brightness and contrast x [0.6, 1.4], saturation x [0.8, 1.2], hue +- 36 degrees,
-    in random order (X-CLIP, ViFi-CLIP: 0.8)."""
+    in random order (X-CLIP, ViFi-CLIP, ActionCLIP, PromptLearner-CLIP: 0.8)."""
+
+    grey: float = 0.2
+    """Probability of replacing the colours by their luma (X-CLIP, ViFi-CLIP, ActionCLIP, PromptLearner-CLIP: 0.2)."""
 
     rand_augment: tuple[int, int] | None = None
-    """`(n, m)`: n random operations of magnitude m in 0..10 (RandAugment, Cubuk et al., 2020); `(4, 7)` is what papers
-    write as rand-m7-n4. Off where `None`. See `_rand_augment` for the operations."""
+    """`(n, m)`: n random operations of magnitude m (RandAugment, Cubuk et al., 2020); None is off, or N = 0."""
+
+    rand_augment_kind: Literal["timm", "ildoonet"] = "timm"
+    """Whose operations and magnitudes. "timm": m in 0..10, each operation applied with probability 1/2, on the model's
+    input; `(4, 7)` is what papers write as rand-m7-n4. "ildoonet": m in 0..30, every operation applied, Cutout among
+    them, on the whole frame before the crop; PromptLearner-CLIP and ActionCLIP have `(2, 9)` on Kinetics, and None on
+    HMDB-51 and UCF-101. See `distortions`."""
 
     random_erasing: float = 0.0
     """Probability of blanking one box, the same in all frames, to the mean colour (Zhong et al., 2020): area 2 % to
@@ -58,13 +69,28 @@ class Augment:
         low, high = self.crop_ratio
         if not 0 < low <= high < math.inf:
             raise ValueError(f"crop_ratio is (low, high) with 0 < low <= high, got {self.crop_ratio}")
+        if not all(0 < size <= 1 for size in self.multi_scale):
+            raise ValueError(f"multi_scale are fractions of the short side in (0, 1], got {self.multi_scale}")
+        if self.multi_scale and (self.crop_scale, self.crop_ratio) != (Augment.crop_scale, Augment.crop_ratio):
+            raise ValueError(
+                "multi_scale replaces the random resized crop: expected crop_scale and crop_ratio at their defaults, "
+                f"got {self.crop_scale} and {self.crop_ratio}; set multi_scale=() to use them"
+            )
+        kind, most = self.rand_augment_kind, {"timm": 10, "ildoonet": 30}
+        if kind not in most:
+            raise ValueError(f"rand_augment_kind is 'timm' or 'ildoonet', got {kind!r}")
         if self.rand_augment is not None:
             num_ops, magnitude = self.rand_augment
-            if num_ops < 1 or not 0 <= magnitude <= 10:
+            if num_ops < 1 or not 0 <= magnitude <= most[kind]:
                 raise ValueError(
-                    f"rand_augment is (n, m) with n >= 1 and 0 <= m <= 10, got {self.rand_augment}; "
-                    "rand-m7-n4 is (4, 7), and None turns it off"
+                    f"rand_augment is (n, m) with n >= 1 and 0 <= m <= {most[kind]} for the kind {kind!r}, got "
+                    f"{self.rand_augment}; rand-m7-n4 is (4, 7) of timm, N = 2 and M = 9 of 30 is (2, 9) of ildoonet, "
+                    "and None turns it off"
                 )
+
+
+NO_AUGMENTATION = Augment(crop_scale=(1, 1), crop_ratio=(1, 1), flip=0.0, grey=0.0)
+"""The centre crop of evaluation."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +99,17 @@ class DataConfig:
 
     num_frames: int = 8
     """Frames per view (T)."""
+    test_frames: int | None = None
+    """Frames per view in evaluation, where they are not `num_frames`; for methods that take any number of frames."""
     sampling: Literal["segment", "dense"] = "segment"
     """One frame from each of T equal segments (TSN), or T consecutive frames with a stride."""
     stride: int = 4
     """Step between the frames of a dense clip, in frames."""
     fit: Literal["crop", "letterbox"] = "crop"
     """Centre crop, or the whole frame with black bars: for clips whose aspect ratio reveals the class."""
+    resize_side: int | None = None
+    """Short side of a frame in evaluation before its crops, in pixels, for an input of 224 and in proportion for
+    others; video papers have 256. None is CLIP's own, the side of the input, so that the crop spans the short side."""
     num_clips: int = 1
     """Temporal views in evaluation."""
     num_crops: Literal[1, 3] = 1
@@ -88,14 +119,23 @@ class DataConfig:
     pooling: Literal["probabilities", "logits"] = "probabilities"
     """What is averaged over the views; papers differ."""
     augment: Augment = field(default_factory=Augment)
-    """Training augmentation; frozen features from a cache are made without it."""
+    """Training augmentation. Recorded as `NO_AUGMENTATION` where frozen features were trained from the cache."""
 
     def __post_init__(self) -> None:
         for name in ("num_frames", "stride", "num_clips"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if self.test_frames is not None and self.test_frames < 1:
+            raise ValueError(f"expected test_frames of at least 1, got {self.test_frames}; None is num_frames")
         if self.fit == "letterbox" and self.num_crops != 1:
             raise ValueError("a letterboxed frame is seen whole: expected num_crops=1 with fit='letterbox'")
+        if self.fit == "letterbox" and self.resize_side is not None:
+            raise ValueError(
+                f"a letterboxed frame is not cropped: expected resize_side=None with fit='letterbox', got "
+                f"{self.resize_side}; use fit='crop' to crop from a short side of {self.resize_side}"
+            )
+        if self.resize_side is not None and self.resize_side < 224:
+            raise ValueError(f"expected resize_side of at least 224, the crop it is stated for, got {self.resize_side}")
 
     @property
     def num_views(self) -> int:
@@ -104,8 +144,8 @@ class DataConfig:
 
     @property
     def centre_view(self) -> "DataConfig":
-        """These options with one temporal and one spatial view, the centre of both."""
-        return dataclasses.replace(self, num_clips=1, num_crops=1, random_groups=False)
+        """These options with one temporal and one spatial view of `num_frames`, the centre of both."""
+        return dataclasses.replace(self, test_frames=None, num_clips=1, num_crops=1, random_groups=False)
 
 
 @dataclass(frozen=True)
@@ -137,6 +177,9 @@ class TrainConfig:
     """Recompute the towers' layers in the backward pass: less memory, about a third more time."""
     seed: int = 0
     """Seed of everything that is drawn: new weights, order of clips, frames, augmentation."""
+    hold_out: float = 0.0
+    """Share of each class's training clips that is not trained on but kept for choosing a weight or threshold; drawn
+    by `seed` and named in the manifest."""
     save_every_steps: int | None = None
     """Optimiser steps between resumable checkpoints; None: one per epoch."""
     max_broken: int = 0
@@ -150,6 +193,8 @@ class TrainConfig:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"expected label_smoothing in [0, 1), got {self.label_smoothing}")
+        if not 0 <= self.hold_out < 1:
+            raise ValueError(f"expected hold_out, a share of the clips, in [0, 1), got {self.hold_out}")
 
 
 def cache_root() -> Path:

@@ -1,6 +1,7 @@
 """From a list of clips to batches on the way to the device. Nothing unreadable is replaced or dropped silently.
 
-Letters: B clips of a batch, V views, T frames, R side of a training frame in pixels, S side of the model's input.
+Letters: B clips of a batch, V views, T frames, C channels (3 of RGB, 2 of flow), R side of a training frame in pixels,
+S side of the model's input.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,18 +13,18 @@ from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from actionprompt import sampling, transforms, video
+from actionprompt import flow, sampling, transforms, video
 from actionprompt.clips import Broken, Clip, Position
 from actionprompt.config import DataConfig
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip as uint8 pixels."""
+    """One clip as uint8: RGB, or codes of optical flow."""
 
-    video: UInt8[np.ndarray, "V T 3 S S"]
+    video: UInt8[np.ndarray, "V T C S S"]
     indices: Int64[np.ndarray, "num_clips T"]
-    """The frames it was made of, by temporal view; spatial views share them."""
+    """The frames it was made of, by temporal view; spatial views share them. Flow at t leads from frame t to t + 1."""
     times_s: tuple[float, ...]
     """When these frames are shown; empty for a folder of images, which carries no time."""
     aspect: float
@@ -36,7 +37,7 @@ class Sample:
 class Batch:
     """B clips, and those that should have been among them."""
 
-    video: UInt8[Tensor, "B V T 3 S S"]
+    video: UInt8[Tensor, "B V T C S S"]
     times_s: tuple[tuple[float, ...], ...]
     """Of each clip, as in `Sample`."""
     aspect: Float[Tensor, " B"]
@@ -52,10 +53,30 @@ class Batch:
 
 class VideoDataset(Dataset):
     """Clips by `Position`. Training: one view of random frames, whole, squashed to squares of `train_side(side_px)`.
-    Evaluation: the deterministic views of `DataConfig`, with CLIP's own preprocessing."""
+    Evaluation: the deterministic views of `DataConfig`, with CLIP's own preprocessing.
 
-    def __init__(self, clips: Sequence[Clip], config: DataConfig, *, side_px: int, training: bool, seed: int = 0):
+    With `flow`, the codes of optical flow by that algorithm instead of RGB, as I3D was trained and tested (Carreira and
+    Zisserman, 2017): windows of `side_px` out of frames with a short side of `resize_side` (None: 256), never resized,
+    since that would change what a displacement means. Training takes a window at a random place and flips it with the
+    probability of `augment.flip`, evaluation the centre or three along the long side. A video with fewer flow frames
+    than a view starts again from its first."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        config: DataConfig,
+        *,
+        side_px: int,
+        training: bool,
+        seed: int = 0,
+        flow: flow.Algorithm | None = None,
+    ):
+        if flow is not None and config.fit != "crop":
+            raise ValueError(
+                f"optical flow is taken in windows: expected fit 'crop', got {config.fit!r}; add --data.fit crop"
+            )
         self.clips, self.config, self.side_px, self.training, self.seed = clips, config, side_px, training, seed
+        self.flow = flow
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -64,7 +85,10 @@ class VideoDataset(Dataset):
         clip = self.clips[position[1]]
         try:
             indices = self._indices(clip, position)
-            frames, aspect = (self._squares if self.training else self._views)(clip, indices)
+            if self.flow is not None:
+                frames, aspect = self._windows(clip, indices, position), 1.0
+            else:
+                frames, aspect = (self._squares if self.training else self._views)(clip, indices)
             times_s = () if clip.path.is_dir() else tuple(video.frame_times(clip.path, indices.ravel()).tolist())
         except video.VideoDecodeError as error:
             return Broken(clip.key, error.reason, position)
@@ -72,15 +96,21 @@ class VideoDataset(Dataset):
 
     def _indices(self, clip: Clip, position: Position) -> np.ndarray:
         """The frames of each temporal view [num_clips, T]."""
-        config, num_frames = self.config, video.count_frames(clip.path)
+        config = self.config
+        num_frames = video.count_frames(clip.path) if self.flow is None else flow.count(clip.path)
         num_clips, rng = (1 if self.training else config.num_clips), None
+        num_samples = config.num_frames if self.training else config.test_frames or config.num_frames
         if self.training:
             rng = clip_rng(self.seed, position, "frames")
         elif config.random_groups:  # by key: the same groups for a clip in any list and process
             rng = np.random.default_rng([self.seed, *clip.key.encode()])
         if config.sampling == "segment":
-            return sampling.segment(num_frames, config.num_frames, num_clips=num_clips, rng=rng)
-        return sampling.dense(num_frames, config.num_frames, stride=config.stride, num_clips=num_clips, rng=rng)
+            return sampling.segment(num_frames, num_samples, num_clips=num_clips, rng=rng)
+        span = (num_samples - 1) * config.stride + 1 if self.flow is not None else 0
+        indices = sampling.dense(
+            max(num_frames, span), num_samples, stride=config.stride, num_clips=num_clips, rng=rng
+        )  # fmt: skip
+        return indices % num_frames  # a repeated last frame would be flow that nothing shows
 
     def _squares(self, clip: Clip, indices: np.ndarray) -> tuple[np.ndarray, float]:
         side_px = train_side(self.side_px)
@@ -91,9 +121,30 @@ class VideoDataset(Dataset):
     def _views(self, clip: Clip, indices: np.ndarray) -> tuple[np.ndarray, float]:
         config = self.config
         frames = video.read_frames(clip.path, indices.ravel())
-        crops = transforms.eval_views(frames, side_px=self.side_px, num_crops=config.num_crops, fit=config.fit)
-        views = crops.reshape(config.num_crops, config.num_clips, config.num_frames, *crops.shape[2:]).swapaxes(0, 1)
+        crops = transforms.eval_views(
+            frames, side_px=self.side_px, num_crops=config.num_crops, fit=config.fit, resize_side=config.resize_side
+        )
+        views = crops.reshape(config.num_crops, *indices.shape, *crops.shape[2:]).swapaxes(0, 1)
         return views.reshape(config.num_views, *views.shape[2:]), 1.0
+
+    def _windows(self, clip: Clip, indices: np.ndarray, position: Position) -> np.ndarray:
+        config, side_px = self.config, self.side_px
+        short_side_px = round(side_px * (config.resize_side or 256) / 224)
+        assert self.flow is not None
+        codes = flow.read(clip.path, indices.ravel(), short_side_px=short_side_px, algorithm=self.flow)
+        room = np.subtract(codes.shape[-2:], side_px)
+        if self.training:
+            rng = clip_rng(self.seed, position, "augment")
+            top, left = rng.integers(room + 1)
+            window = codes[..., top : top + side_px, left : left + side_px]
+            return (flow.mirror(window) if rng.random() < config.augment.flip else window)[None]
+        along = 0 if room[0] > room[1] else 1  # the long side
+        places = np.repeat(room[None] // 2, config.num_crops, axis=0)
+        if config.num_crops == 3:
+            places[:, along] = 0, room[along] // 2, room[along]
+        crops = np.stack([codes[..., t : t + side_px, s : s + side_px] for t, s in places])
+        views = crops.reshape(config.num_crops, *indices.shape, *crops.shape[2:]).swapaxes(0, 1)
+        return views.reshape(config.num_views, *views.shape[2:])
 
 
 def train_side(side_px: int) -> int:

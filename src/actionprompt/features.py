@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from actionprompt import data, transforms
+from actionprompt import data
 from actionprompt.clips import Broken, Clip
 from actionprompt.config import DataConfig, Precision, Progress, cache_root, to_json
 from actionprompt.method import Features, Method
@@ -59,14 +59,16 @@ def encode_clips(
     method.to(device).eval()
     chosen = list(range(len(clips)) if only is None else only)
     batches = [[(0, i) for i in chosen[start : start + batch_size]] for start in range(0, len(chosen), batch_size)]
-    dataset = data.VideoDataset(clips, config, side_px=method.clip.image.image_size, training=False, seed=seed)
+    dataset = data.VideoDataset(
+        clips, config, side_px=method.frame_shape[-1], training=False, seed=seed, flow=method.flow
+    )
     done = 0
     for positions, batch in zip(batches, data.loader(dataset, batches, num_workers=num_workers if chosen else 0)):
         features = None
         if len(batch.label):
             video = batch.video.to(device, non_blocking=True).flatten(0, 1)
             with torch.no_grad(), autocast(device, mixed_precision):
-                features = method.encode(transforms.normalise(video, mean=method.clip.mean, std=method.clip.std))
+                features = method.encode(method.normalise(video))
         yield Encoded(tuple(index for _, index in batch.position), features, batch.times_s, batch.broken)
         done += len(positions)
         if progress is not None:

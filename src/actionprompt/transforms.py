@@ -9,8 +9,7 @@ Letters: F and T frames, H W source size in pixels, S side in pixels, N clips, K
 
 import math
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,16 +18,21 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from actionprompt import distortions
 from actionprompt.config import Augment
 
 Fit = Literal["crop", "letterbox"]
-Linear = tuple[tuple[float, float], tuple[float, float]]
 
 PAD_VALUE = 0  # uint8: letterbox bars are black before pixel normalisation
 
 
 def eval_views(
-    frames: UInt8[np.ndarray, "F H W 3"], *, side_px: int, num_crops: int = 1, fit: Fit = "crop"
+    frames: UInt8[np.ndarray, "F H W 3"],
+    *,
+    side_px: int,
+    num_crops: int = 1,
+    fit: Fit = "crop",
+    resize_side: int | None = None,
 ) -> UInt8[np.ndarray, "{num_crops} F 3 {side_px} {side_px}"]:
     """Deterministic square views of a clip: CLIP's own preprocessing, up to the uint8 image before pixel normalisation.
 
@@ -38,9 +42,13 @@ def eval_views(
     `clips x 3` views). `fit="letterbox"`: the long side is resized to `side_px` and the frame is centred on black; this
     gives one view.
 
+    `resize_side` is the 256 that video papers state as "short side 256, crop 224": the short side in pixels before the
+    crop, for an input of 224 and in proportion for others (73 for an input of 64). All crops are centred along the
+    short side. None is CLIP's own: the short side is `side_px`.
+
     Raises:
-        ValueError: frames that are not uint8 RGB `[F, H, W, 3]`, `side_px` below 1, `num_crops` other than 1 or 3, or
-            three crops of a letterboxed frame.
+        ValueError: frames that are not uint8 RGB `[F, H, W, 3]`, `side_px` below 1, `num_crops` other than 1 or 3,
+            `resize_side` below 224, or three crops or a `resize_side` of a letterboxed frame.
     """
     _check_frames(frames)
     _check_side(side_px)
@@ -49,6 +57,10 @@ def eval_views(
         raise ValueError(f"num_crops must be 1 or 3, got {num_crops}")
     if fit == "letterbox" and num_crops != 1:
         raise ValueError(f"a letterboxed video has one view, got num_crops={num_crops}; use num_crops=1 or fit='crop'")
+    if resize_side is not None and fit == "letterbox":
+        raise ValueError(f"a letterboxed frame is not cropped: expected no resize_side with it, got {resize_side}")
+    if resize_side is not None and resize_side < 224:
+        raise ValueError(f"resize_side must be at least 224, the crop that it is stated for, got {resize_side}")
 
     num_frames, height_px, width_px, _ = frames.shape
     views = np.full((num_crops, num_frames, 3, side_px, side_px), PAD_VALUE, dtype=np.uint8)
@@ -60,15 +72,17 @@ def eval_views(
         return views
 
     short_px, long_px = sorted((height_px, width_px))
-    new_long = int(side_px * long_px / short_px)
+    new_short = side_px if resize_side is None else round(side_px * resize_side / 224)
+    new_long = int(new_short * long_px / short_px)
+    across = round((new_short - side_px) / 2)
     centre = round((new_long - side_px) / 2)
     offsets = (centre,) if num_crops == 1 else (0, centre, new_long - side_px)
     landscape = width_px >= height_px
     for i, frame in enumerate(frames):
-        resized = _resize_pillow(frame, *((side_px, new_long) if landscape else (new_long, side_px)))
-        for view, offset in zip(views, offsets):
-            crop = resized[:, offset : offset + side_px] if landscape else resized[offset : offset + side_px]
-            view[i] = crop.transpose(2, 0, 1)
+        resized = _resize_pillow(frame, *((new_short, new_long) if landscape else (new_long, new_short)))
+        for view, along in zip(views, offsets):
+            top, left = (across, along) if landscape else (along, across)
+            view[i] = resized[top : top + side_px, left : left + side_px].transpose(2, 0, 1)
     return views
 
 
@@ -126,8 +140,8 @@ def augment(
     std: Sequence[float],
     rngs: Sequence[np.random.Generator],
 ) -> Float[Tensor, "N T 3 {side_px} {side_px}"]:
-    """Random crop, flip, greyscale, colour jitter, RandAugment, random erasing and pixel normalisation, drawn once per
-    clip and shared by its frames.
+    """Random crop, flip, colour jitter, greyscale, RandAugment, random erasing and pixel normalisation, drawn once per
+    clip and shared by its frames; RandAugment of the kind "ildoonet" comes first, before the crop.
 
     `video` and `aspect` are stacked results of `squash`. Runs on the video's device. Clip n draws from `rngs[n]` only,
     so its pixels do not depend on other clips, processes or global state. With all random operations turned off the
@@ -159,15 +173,19 @@ def augment(
     # clip by clip: every clip has its own operations, and one clip fits into the CPU cache where a batch does not
     with torch.autocast(video.device.type, enabled=False):  # kornia's convolutions would round pixels to bfloat16
         for n, (clip_aspect, rng) in enumerate(zip(aspect.tolist(), rngs, strict=True)):
-            clip = _resize_box(video[n], _crop_box(rng, clip_aspect, config), side_px)
+            whole = video[n]
+            if config.rand_augment is not None and config.rand_augment_kind == "ildoonet":
+                whole = distortions.rand_augment_ildoonet(whole, clip_aspect, rng, *config.rand_augment)
+            clip = _resize_box(whole, _crop_box(rng, clip_aspect, config), side_px)
             if rng.random() < config.flip:
                 clip = clip.flip(-1)
-            if rng.random() < config.grey:
-                clip = _kornia().color.rgb_to_grayscale(clip).expand(-1, 3, -1, -1)
+            grey = rng.random() < config.grey
             if rng.random() < config.colour_jitter:
-                clip = _colour_jitter(clip, rng)
-            if config.rand_augment is not None:
-                clip = _rand_augment(clip, rng, *config.rand_augment, fill=fill)
+                clip = distortions.colour_jitter(clip, rng)
+            if grey:
+                clip = distortions.grey(clip)
+            if config.rand_augment is not None and config.rand_augment_kind == "timm":
+                clip = distortions.rand_augment_timm(clip, rng, *config.rand_augment, fill=fill)
             out[n] = clip
             if rng.random() < config.random_erasing:
                 top, left, height, width = _erase_box(rng, side_px)
@@ -211,9 +229,11 @@ def _letterbox(height_px: int, width_px: int, side_px: int) -> tuple[int, int, i
 
 
 def _crop_box(rng: np.random.Generator, aspect: float, config: Augment) -> tuple[float, float, float, float]:
-    """Top, left, height, width of a random resized crop (Szegedy et al., 2015) as fractions of the frame: of ten draws
-    of area and ratio the first that fits; if none fits, the largest centred box with a ratio in range, whatever its
-    area, as in torchvision."""
+    """Top, left, height, width of the training crop as fractions of the frame. Random resized crop (Szegedy et al.,
+    2015): of ten draws of area and ratio the first that fits; if none fits, the largest centred box with a ratio in
+    range, whatever its area, as in torchvision."""
+    if config.multi_scale:
+        return _multi_scale_box(rng, aspect, config.multi_scale)
     low, high = config.crop_ratio
     for _ in range(10):
         area = rng.uniform(*config.crop_scale)
@@ -224,6 +244,23 @@ def _crop_box(rng: np.random.Generator, aspect: float, config: Augment) -> tuple
     ratio = min(max(aspect, low), high)
     height, width = min(1.0, aspect / ratio), min(1.0, ratio / aspect)
     return (1 - height) / 2, (1 - width) / 2, height, width
+
+
+# top and left of a crop in quarters of the room it has: corners, centre, edges, quarters (TSN's more_fix_crop)
+_PLACES = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
+
+
+def _multi_scale_box(
+    rng: np.random.Generator, aspect: float, sizes: Sequence[float]
+) -> tuple[float, float, float, float]:
+    """Multi-scale crop of TSN (Wang et al., 2016), as its code has it: height and width are fractions of the short side
+    that are at most one place apart in `sizes`, at one of 13 places. Not taken over: sizes within 3 pixels of the input
+    become the input's there, and its resize is bilinear."""
+    pairs = [(h, w) for i, h in enumerate(sizes) for j, w in enumerate(sizes) if abs(i - j) <= 1]
+    height, width = pairs[rng.integers(len(pairs))]
+    height, width = height * min(1, aspect), width * min(1, 1 / aspect)
+    top, left = _PLACES[rng.integers(len(_PLACES))]
+    return (1 - height) * top / 4, (1 - width) * left / 4, height, width
 
 
 def _resize_box(clip: Tensor, box: tuple[float, float, float, float], side_px: int) -> Tensor:
@@ -246,27 +283,6 @@ def _erase_box(rng: np.random.Generator, side_px: int) -> tuple[int, int, int, i
     return int(rng.integers(side_px - height + 1)), int(rng.integers(side_px - width + 1)), height, width
 
 
-def _kornia() -> Any:
-    """Imported at the first augmentation: importing takes longer than a prediction, which does not need it."""
-    import kornia
-
-    return kornia
-
-
-def _affine(clip: Tensor, linear: Linear, shift_px: tuple[float, float], fill: Tensor) -> Tensor:
-    """Maps pixel x to `linear @ (x - centre) + centre + shift`; pixels from outside the frame are `fill`."""
-    centre = (clip.shape[-1] - 1) / 2
-    (a, b), (c, d) = linear
-    offset_x = centre - a * centre - b * centre + shift_px[0]
-    offset_y = centre - c * centre - d * centre + shift_px[1]
-    matrix = torch.tensor([[[a, b, offset_x], [c, d, offset_y]]], dtype=clip.dtype, device=clip.device)
-    # shifted by the fill colour, so that kornia's zero padding becomes the fill: half the cost of its own "fill" mode
-    return _kornia().geometry.warp_affine(clip - fill, matrix, clip.shape[-2:]).add_(fill)
-
-
-# --- colour: float clips [T, 3, S, S] in [0, 1] -----------------------------------------------------------------------
-
-
 def _standardise(video: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """In place."""
     return video.sub_(_per_channel(mean, video.device)).div_(_per_channel(std, video.device))
@@ -278,96 +294,7 @@ def _per_channel(values: Sequence[float], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
 
 
-def _brightness(clip: Tensor, factor: float) -> Tensor:
-    return (clip * factor).clamp_(0, 1)
-
-
-def _contrast(clip: Tensor, factor: float) -> Tensor:
-    mean = _kornia().color.rgb_to_grayscale(clip).mean()
-    return torch.lerp(mean, clip, factor).clamp_(0, 1)
-
-
-def _auto_contrast(clip: Tensor) -> Tensor:
-    low, high = clip.amin((0, 2, 3), keepdim=True), clip.amax((0, 2, 3), keepdim=True)
-    return torch.where(high > low, (clip - low) / (high - low), clip)
-
-
-def _saturation(clip: Tensor, factor: float) -> Tensor:
-    return _kornia().enhance.adjust_saturation_with_gray_subtraction(clip, factor)
-
-
-def _colour_jitter(clip: Tensor, rng: np.random.Generator) -> Tensor:
-    steps = [
-        partial(_brightness, factor=rng.uniform(0.6, 1.4)),
-        partial(_contrast, factor=rng.uniform(0.6, 1.4)),
-        partial(_saturation, factor=rng.uniform(0.8, 1.2)),
-        partial(_kornia().enhance.adjust_hue, factor=2 * math.pi * rng.uniform(-0.1, 0.1)),
-    ]
-    for i in rng.permutation(len(steps)):
-        clip = steps[i](clip)
-    return clip
-
-
-_OPERATIONS = (
-    *("auto_contrast", "equalise", "invert", "posterise", "solarise", "solarise_add"),
-    *("colour", "contrast", "brightness", "sharpness"),
-    *("rotate", "shear_x", "shear_y", "translate_x", "translate_y"),
-)
-
-
-def _rand_augment(clip: Tensor, rng: np.random.Generator, num_ops: int, magnitude: float, *, fill: Tensor) -> Tensor:
-    """RandAugment (Cubuk et al., 2020) in the variant that video papers call rand-m7-n4: the operations and ranges of
-    timm's "increasing" set, drawn uniformly with replacement, each applied with probability 1/2 and a random sign.
-
-    Differences from timm: shears are about the centre instead of the corner; posterise keeps at least one bit; pixel
-    statistics are those of the whole clip; the magnitude is not jittered (timm's mstd).
-    """
-    for name in rng.choice(_OPERATIONS, size=num_ops):
-        level = float(rng.choice((-1, 1))) * magnitude / 10
-        if rng.random() < 0.5:
-            clip = _operation(name, clip, level, fill)
-    return clip
-
-
-def _operation(name: str, clip: Tensor, level: float, fill: Tensor) -> Tensor:
-    size = abs(level)
-    side_px = clip.shape[-1]
-    match name:
-        case "auto_contrast":
-            return _auto_contrast(clip)
-        case "equalise":
-            return _kornia().enhance.equalize3d(clip.transpose(0, 1)).transpose(0, 1)
-        case "invert":
-            return 1 - clip
-        case "posterise":
-            return _kornia().enhance.posterize(clip, max(1, 4 - int(4 * size)))
-        case "solarise":
-            return _kornia().enhance.solarize(clip, 1 - size)
-        case "solarise_add":
-            return torch.where(clip < 0.5, (clip + 110 / 255 * size).clamp_(max=1), clip)
-        case "colour":
-            return _saturation(clip, 1 + 0.9 * level)
-        case "contrast":
-            return _contrast(clip, 1 + 0.9 * level)
-        case "brightness":
-            return _brightness(clip, 1 + 0.9 * level)
-        case "sharpness":
-            return _kornia().enhance.sharpness(clip, 1 + 0.9 * level)
-        case "rotate":
-            cos, sin = math.cos(math.radians(30 * level)), math.sin(math.radians(30 * level))
-            return _affine(clip, ((cos, -sin), (sin, cos)), (0, 0), fill)
-        case "shear_x":
-            return _affine(clip, ((1, 0.3 * level), (0, 1)), (0, 0), fill)
-        case "shear_y":
-            return _affine(clip, ((1, 0), (0.3 * level, 1)), (0, 0), fill)
-        case "translate_x":
-            return _affine(clip, ((1, 0), (0, 1)), (0.45 * level * side_px, 0), fill)
-        case "translate_y":
-            return _affine(clip, ((1, 0), (0, 1)), (0, 0.45 * level * side_px), fill)
-    raise AssertionError(name)
-
-
-# --- draws and checks ------------------------------------------------------------------------------------------------
+# --- checks ----------------------------------------------------------------------------------------------------------
 
 
 def _check_frames(frames: np.ndarray) -> None:
