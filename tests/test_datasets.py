@@ -3,24 +3,29 @@
 The folders here are made small or of empty files: these tests read lists and names. Decoding is `verify`'s, at the end.
 """
 
+import hashlib
 import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from actionprompt import datasets
+from actionprompt import commands, datasets
 from actionprompt.apps import check
 from actionprompt.clips import Clip, ClipList
 from actionprompt.datasets import (
+    _kinetics600,
     csv,
     folder,
     hmdb51,
     jester,
     kinetics400,
+    kinetics600_er,
+    kinetics600_val,
     lists_sha256,
     mini_kinetics200,
     read_labels,
@@ -30,9 +35,16 @@ from actionprompt.datasets import (
     ucf101,
     ut_interaction,
 )
+from actionprompt.study import protocols
+from actionprompt.study.protocols import normalised
 from actionprompt.video import write_video
 
-OFFICIAL = (hmdb51, ucf101, kinetics400, mini_kinetics200, something_v1, something_v2, jester, ut_interaction)
+K600 = (kinetics600_er, kinetics600_val)
+OFFICIAL = (hmdb51, ucf101, kinetics400, *K600, mini_kinetics200, something_v1, something_v2, jester, ut_interaction)
+
+
+DIGESTS = ["af31b25d446031c5", "c7dd90897fb1bcde", "08c0aa3eccfab8df"]
+"""Of the class names of the three groups of Kinetics-600, as published by ER-ZSAR and ViFi-CLIP."""
 
 
 def touch(path: Path) -> Path:
@@ -94,7 +106,7 @@ def test_every_official_data_set_states_its_facts(module):
 def test_mirrored_motion_is_a_class_of_its_own_in_three_data_sets_and_nowhere_else():
     assert [module for module in OFFICIAL if not module.INFO.flip] == [something_v1, something_v2, jester]
     for module in OFFICIAL:
-        names = read_labels(module.__name__.rsplit(".", 1)[1]).english
+        names = read_labels("kinetics600" if module in K600 else module.__name__.rsplit(".", 1)[1]).english
         sided = [name for name in names if re.search(r"\b(left|right|clockwise)\b", name)]
         assert bool(sided) is (not module.INFO.flip), sided
     assert ut_interaction.INFO.letterbox
@@ -188,6 +200,129 @@ def test_kinetics_lists_and_layouts(tmp_path):
         kinetics400.load(tmp_path, part="test")
 
 
+# Kinetics-600, zero-shot: two lists over the same three groups of classes
+
+
+def er_list(group: int) -> list[str]:
+    """A list of `kinetics600_er` in the published format: two invented clips per class."""
+    folders = ("train", "test", "val")
+    return [
+        f"{folders[(label + n) % 3]}/{label:09}_{n}_{label:06}_{label + 10:06}.mp4 {label}"
+        for label in range(160)
+        for n in range(2)
+    ]
+
+
+def val_list(group: int) -> list[str]:
+    """The same of `kinetics600_val`."""
+    names = _kinetics600.labels(group).source
+    return [
+        f"val/{name.replace(' ', '_')}/{label:09}_{n}_000000_000010.mp4,{label}"
+        for label, name in enumerate(names)
+        for n in range(2)
+    ]
+
+
+def write_k600(root: Path, group: int) -> None:
+    (root / "annotations" / f"k600_split{group}").mkdir(parents=True, exist_ok=True)
+    (root / f"annotations/ZS_split{group}_K600_eval.txt").write_text("\r\n".join(er_list(group)) + "\r\n")
+    (root / f"annotations/k600_split{group}/val.csv").write_text("\n".join(val_list(group)))
+
+
+def test_kinetics600_groups_are_the_published_ones():
+    every = read_labels("kinetics600").source
+    assert (len(every), list(every)) == (220, sorted(every))
+    seen = [normalised(name) for name in read_labels("kinetics400").source]
+    assert [name for name in every if normalised(name) in seen] == []  # nothing that Kinetics-400 teaches
+    groups = [_kinetics600.labels(group).source for group in (1, 2, 3)]
+    assert [len(set(names)) for names in groups] == [160] * 3
+    left_out = [{name for name in every if name not in names} for names in groups]
+    assert set.intersection(*left_out) == {"making horseshoes", "pillow fight", "spelunking"}
+    digests = [hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] for names in groups]
+    assert digests == DIGESTS
+
+
+def test_kinetics600_groups_agree_with_the_label_files_of_vifi_clip(real_data):
+    labels = real_data / "annotations/vificlip/labels"
+    for group in (1, 2, 3):
+        assert _kinetics600.labels(group).source == read_names(labels / f"ZS_split{group}_K600.csv")
+    assert set(read_labels("kinetics600").source) < set(read_names(labels / "kinetics_600_labels.csv"))
+
+
+def test_kinetics600_lists_of_both_kinds(tmp_path):
+    for group in (1, 2, 3):
+        write_k600(tmp_path, group)
+    names = {}
+    for module in K600:
+        plan = protocols.plan("zero-shot", partial(module.load, tmp_path, max_missing=None), splits=(1, 2, 3))
+        tests = plan.parts[0].tests
+        assert list(tests) == ["split1", "split2", "split3"]
+        for group, test in enumerate(tests.values(), 1):
+            assert (len(test.clips), test.class_names) == (320, _kinetics600.labels(group).english)
+            assert [clip.label for clip in test.clips] == [label for label in range(160) for _ in range(2)]
+        names[module] = [test["list"] for test in plan.record()["parts"]["zero-shot"]["tests"].values()]
+    assert names[kinetics600_er] == [f"kinetics600_er/group{group}/test" for group in (1, 2, 3)]
+    assert names[kinetics600_val] == [f"kinetics600_val/group{group}/test" for group in (1, 2, 3)]
+    er, val = (module.load(tmp_path, split=2, max_missing=None) for module in K600)
+    assert er.clips[3].key == "val/000000001_1_000001_000011.mp4"
+    assert val.clips[2].key == "val/arguing/000000001_0_000000_000010.mp4"
+
+    for clips, layout in ((er, "{part}/{name}.mp4"), (val, "{part}/{class_}/{name}.mp4")):
+        for clip in clips.clips:
+            part, *folder, name = Path(clip.key).with_suffix("").parts
+            touch(tmp_path / layout.format(part=part, class_="".join(folder), name=name))
+    for module in K600:
+        assert len(module.load(tmp_path, split=2).clips) == 320
+    (tmp_path / "train/000000002_1_000002_000012.mp4").unlink()
+    with pytest.raises(ValueError, match=r"kinetics600_er/group2/test: 1 of 320 listed clips are missing"):
+        kinetics600_er.load(tmp_path, split=2)
+    clips = kinetics600_er.load(tmp_path, split=2, max_missing=1)
+    assert clips.missing == ("train/000000002_1_000002_000012.mp4",)
+
+
+@pytest.mark.parametrize(
+    ("module", "lines", "message"),
+    [
+        (
+            kinetics600_er,
+            er_list(1)[:-2],
+            r"no clips of 1 of the 160 classes \(yarn spinning\); the list is incomplete",
+        ),
+        (
+            kinetics600_er,
+            ["train/a.mp4 160"],
+            r"eval\.txt:1: expected a line like .* with a label 0\.\.159, got 'train/a",
+        ),
+        (kinetics600_er, ["a.mp4 1"], r"eval\.txt:1: expected a line like .*, got 'a\.mp4 1'"),
+        (kinetics600_er, val_list(1), r"eval\.txt:1: expected a line like .*, got 'val/acting_in_play"),
+        (kinetics600_val, er_list(1), r"val\.csv:1: expected a line like .*, got 'train/000000000_0"),
+        (
+            kinetics600_val,
+            val_list(2),
+            r"val\.csv:3: label 1 is 'adjusting glasses' in group 1, but the clip is in the folder arguing",
+        ),
+    ],
+)
+def test_kinetics600_lists_that_are_wrong(module, lines, message, tmp_path):
+    write_k600(tmp_path, 1)
+    file = "ZS_split1_K600_eval.txt" if module is kinetics600_er else "k600_split1/val.csv"
+    (tmp_path / "annotations" / file).write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=message):
+        module.load(tmp_path, max_missing=None)
+
+
+@pytest.mark.parametrize("module", K600)
+def test_kinetics600_is_for_testing(module, tmp_path):
+    with pytest.raises(ValueError, match=r"expected part test, got 'train'; .* use --protocol zero-shot"):
+        module.load(tmp_path, part="train")
+    with pytest.raises(ValueError, match=r"expected split 1, 2 or 3, one per group of classes, got 4"):
+        module.load(tmp_path, split=4)
+    with pytest.raises(
+        ValueError, match=r"no official list (ZS_split3_K600_eval\.txt|k600_split3/val\.csv or k600_spl)"
+    ):
+        module.load(tmp_path, split=3)
+
+
 def test_something_and_jester_lists(tmp_path, monkeypatch):
     for module in (something_v1, something_v2, jester):
         monkeypatch.setitem(module.INFO.counts, (1, "test"), 2)
@@ -254,7 +389,9 @@ def test_ut_interaction_says_what_is_incomplete(tmp_path):
     (tmp_path / "0_11_0.avi").unlink()
     with pytest.raises(ValueError, match=r"expected the 60 clips of ten sequences in .*, got 59 of 10"):
         ut_interaction.load(tmp_path)
-    assert len(ut_interaction.load(tmp_path, part="test", max_missing=1).clips) == 5
+    test = ut_interaction.load(tmp_path, part="test", max_missing=1)
+    assert len(test.clips) == 5
+    assert test.missing == ("0_?_?",)
 
 
 # -------------------------------------------------------------------------- what is wrong, each with its own clear line
@@ -311,7 +448,7 @@ def test_a_half_extracted_data_set(hmdb, tmp_path):
     message = (
         r"hmdb51/split1/train: 3430 of 3570 listed clips are missing under .* \(layout \{class\}/\{name\}\): "
         r"cartwheel/clip #0_u_nm\.avi, .* and 3427 more; complete the data set, or accept this with "
-        r"max_missing=3430"
+        r"max_missing=3430 \(--clips\.max-missing 3430\)"
     )
     with pytest.raises(ValueError, match=message):
         hmdb51.load(tmp_path)
@@ -393,6 +530,76 @@ def test_a_clip_list_checks_itself():
         ClipList("x", (clips[0], clips[0]), ("p", "q"))
     with pytest.raises(ValueError, match=r"x: 2 class names but 1 Chinese names"):
         ClipList("x", (), ("p", "q"), ("一",))
+
+
+# ------------------------------------------------------------------------------------------------- decayed copies
+
+
+@pytest.fixture
+def small_hmdb(tmp_path, monkeypatch) -> Path:
+    """HMDB-51 with one train and one test clip of every class, all the same video."""
+    monkeypatch.setenv("ACTIONPROMPT_CACHE", str(tmp_path / "cache"))
+    for split in (1, 2, 3):
+        for part in ("train", "test"):
+            monkeypatch.setitem(hmdb51.INFO.counts, (split, part), 51)
+    root = tmp_path / "hmdb51"
+    frames = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    root.mkdir()
+    write_video(root / "clip.mp4", frames, 10)
+    for source in read_labels("hmdb51").source:
+        (root / source).mkdir()
+        for name in ("a.avi", "b.avi"):
+            (root / source / name).write_bytes((root / "clip.mp4").read_bytes())
+        (root / f"{source}_test_split1.txt").write_text("a.avi 1 \nb.avi 2 \n")
+    (root / "clip.mp4").unlink()
+    return root
+
+
+def test_run_with_a_clip_missing(small_hmdb, tmp_path, capsys):
+    command = [
+        *(
+            "run",
+            "zeroshot",
+            "--clips.dataset",
+            "hmdb51",
+            "--clips.root",
+            str(small_hmdb),
+            "--out",
+            str(tmp_path / "out"),
+        ),
+        *("--backbone", "random:nano", "--data.num-frames", "2", "--train.num-workers", "0"),
+    ]
+    (small_hmdb / "wave/b.avi").unlink()
+    assert commands.main(command) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "hmdb51/split1/test: 1 of 51 listed clips are missing under" in message
+    assert "wave/b.avi; complete the data set, or accept this with max_missing=1 (--clips.max-missing 1)" in message
+    assert not (tmp_path / "out").exists()
+
+    assert commands.main([*command, "--clips.max-missing", "1"]) == 0
+    assert "missing: 1 of 51 clips of hmdb51/split1/test: wave/b.avi" in " ".join(capsys.readouterr().err.split())
+    (file,) = (tmp_path / "out/hmdb51/closed-set").glob("*.json")
+    part = json.loads(file.read_text())["plan"]["parts"]["split1"]
+    assert (part["train"]["clips"], part["train"]["missing"]) == (51, [])
+    assert (part["tests"]["test"]["clips"], part["tests"]["test"]["missing"]) == (50, ["wave/b.avi"])
+
+    (small_hmdb / "walk/b.avi").unlink()
+    assert commands.main([*command, "--clips.max-missing", "1"]) == 2
+    assert "2 of 51 listed clips are missing" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--clips.dataset folder --clips.root . --clips.max-missing 1", "the data set folder has no list of its clips"),
+        ("--clips.dataset actionworld --clips.max-missing 3", "expected no --clips.max-missing, got 3"),
+        ("--clips.dataset hmdb51 --clips.root . --clips.max-missing -1", "expected --clips.max-missing of at least 0"),
+    ],
+)
+def test_max_missing_where_it_has_no_sense(options, message, tmp_path, capsys):
+    command = f"run zeroshot --backbone random:nano --out {tmp_path} {options}"
+    assert commands.main(command.split()) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 # --------------------------------------------------------------------------------------------------- the user's own

@@ -46,6 +46,8 @@ class Info:
     """The sizes of a generated data set, from the smallest to the largest."""
     letterbox: bool = False
     """True where a clip's aspect ratio reveals its class: letterbox all clips to one shape."""
+    listed: bool = True
+    """False where nothing says which clips there should be, so that none can be missing: `max_missing` has no sense."""
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ def clip_list(
     if len(missing) > max_missing:
         raise ValueError(
             f"{name}: {len(missing)} of {len(rows)} listed clips are missing under {root} (layout {layout}): "
-            f"{some(missing)}; complete the data set, or accept this with max_missing={len(missing)}"
+            f"{some(missing)}; complete the data set, or accept this with max_missing={len(missing)} "
+            f"(--clips.max-missing {len(missing)})"
         )
     clips = tuple(Clip(row.key, path, row.label) for row, path in zip(rows, paths) if path is not None)
     return build(clips=clips, missing=tuple(missing), layout=layout)

@@ -42,6 +42,7 @@ INFO = Info(
     layouts=("v{version}-{size_px}px/fold{fold}/{role}/{class}/{number}",),
     num_classes=len(CLASS_NAMES),
     generated=True,
+    listed=False,
     sizes=tuple(SIZES),
     splits=(1, 2, 3),
     parts=("train", "test", "scene_bias"),

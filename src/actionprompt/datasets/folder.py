@@ -23,6 +23,7 @@ INFO = Info(
     get="sort the clips into one folder per class and pass the folder that holds those as root",
     layouts=("<class>/<clip>", "<train|val|test>/<class>/<clip>"),
     parts=(),
+    listed=False,
 )
 
 

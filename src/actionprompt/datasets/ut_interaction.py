@@ -38,18 +38,22 @@ INFO = Info(
 def load(root: str | Path, *, split: int = 1, part: str = "train", max_missing: int | None = 0) -> ClipList:
     """Leave-one-sequence-out: part `test` is the `split`-th sequence, part `train` all others; keys are file names.
 
+    Up to `max_missing` of the clips, numbered from 0, may be missing (any number with None). As their sequence is not
+    known, every part names all of them in `ClipList.missing`, as `<number>_?_?`.
+
     Raises:
-        ValueError: there are not 60 clips (up to `max_missing` fewer, any number with None) of ten sequences.
+        ValueError: there are not 60 clips, less those that may be missing, of ten sequences.
     """
     check_split_and_part(INFO, split, part)
     root = require_folder(Path(root), INFO.title)
     labels = read_labels("ut_interaction")
     found: list[tuple[int, int, Path]] = []
-    ignored = []
+    ignored, numbers = [], set(range(60))
     for path in sorted(root.iterdir()):
         match = re.fullmatch(r"(\d+)_(\d+)_([0-5])", path.stem)
         if match and path.suffix.lower() in VIDEO_SUFFIXES:
             found.append((int(match[2]), int(match[3]), path))
+            numbers.discard(int(match[1]))
         elif not path.name.startswith("."):
             ignored.append(f"{path.name}: not named <number>_<sequence>_<class 0..5>.avi")
     sequences = sorted({sequence for sequence, _, _ in found})
@@ -72,5 +76,6 @@ def load(root: str | Path, *, split: int = 1, part: str = "train", max_missing: 
         labels.chinese,
         labels.source,
         tuple(ignored),
+        missing=tuple(f"{number}_?_?" for number in sorted(numbers)) if len(found) < 60 else (),
         layout=INFO.layouts[0],
     )
