@@ -1,14 +1,18 @@
 """Late fusion over score files: the arithmetic, and every way two files may not belong together."""
 
+import hashlib
 import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from actionprompt import records
 from actionprompt.apps import scores
-from actionprompt.apps.scores import fuse, measure_scores, read
-from actionprompt.clips import Broken
+from actionprompt.apps.scores import CANDIDATES, Scores, choose, fuse, fuse_files, measure_scores, read
+from actionprompt.clips import Broken, Clip, ClipList
+from actionprompt.commands import main
 from actionprompt.evaluation import Report, write_scores
 from actionprompt.metrics import measure
 
@@ -150,3 +154,153 @@ def test_one_file_is_nothing_to_fuse(put):
     with pytest.raises(ValueError, match="at least two different score files to fuse, got 1"):
         fuse(load(put, A))
     assert scores.SUM_TOLERANCE >= 0.5e-6 * 1000  # rounding to six digits over a thousand classes passes
+
+
+# The weight, chosen on validation clips ------------------------------------------------------------------------------
+
+CLASSES = ("run", "wave", "jump")
+
+
+def stream(seed: int, part: str, num_clips: int = 60, *, skill: float = 1.0, name: str = "") -> Scores:
+    """Scores of a stream that is right more often the higher `skill` is; labels depend on the part alone."""
+    labels = np.random.default_rng(len(part)).integers(0, 3, num_clips)
+    logits = np.random.default_rng([seed, *part.encode()]).normal(size=(num_clips, 3))
+    logits[np.arange(num_clips), labels] += skill
+    rows = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    keys = [f"{part}/{i}.avi" for i in range(num_clips)]
+    return Scores(
+        CLASSES, {k: tuple(map(float, row)) for k, row in zip(keys, rows)}, dict(zip(keys, map(int, labels))), (), name
+    )
+
+
+def test_the_weight_is_the_best_of_the_grid_by_plain_loops():
+    one, two = stream(1, "val", skill=1.2), stream(2, "val", skill=0.8)
+    choice = choose({"a": one, "b": two})
+    assert choice.candidates == CANDIDATES == tuple(i / 20 for i in range(21))
+    best, top1 = None, []
+    for weight in CANDIDATES:
+        right, likelihood = 0, 0.0
+        for key, label in one.labels.items():
+            row = [weight * p + (1 - weight) * q for p, q in zip(one.scores[key], two.scores[key])]
+            right += max(range(3), key=row.__getitem__) == label
+            likelihood += math.log(row[label])
+        top1.append(100 * right / len(one.labels))
+        best = max(best or (-1.0,), (top1[-1], likelihood, -weight))
+    assert choice.top1 == pytest.approx(top1)
+    assert choice.weight == -best[2]
+    assert 0 < choice.weight < 1  # both streams help each other here
+    assert max(top1) > max(top1[0], top1[-1])
+    assert choice.num_clips == 60
+
+
+def test_ties_go_to_the_likelihood_and_then_to_the_smallest_weight():
+    sure = Scores(CLASSES, {"1": (0.9, 0.05, 0.05)}, {"1": 0}, ())
+    less_sure = Scores(CLASSES, {"1": (0.6, 0.2, 0.2)}, {"1": 0}, ())
+    assert choose({"a": sure, "b": less_sure}).weight == 1  # all weights are right: the surer stream
+    assert choose({"a": less_sure, "b": sure}).weight == 0
+    assert choose({"a": sure, "b": sure}).weight == 0
+
+
+def test_clips_that_one_stream_cannot_read_do_not_choose():
+    one, two = stream(1, "val"), stream(2, "val")
+    keys = list(one.labels)
+    broken = Scores(CLASSES, {k: row for k, row in two.scores.items() if k != keys[0]}, two.labels, (keys[0],))
+    rest = [
+        Scores(CLASSES, {k: s.scores[k] for k in keys[1:]}, {k: s.labels[k] for k in keys[1:]}, ()) for s in (one, two)
+    ]
+    assert choose({"a": one, "b": broken}) == choose({"a": rest[0], "b": rest[1]})
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Four score files: both streams on the test and on the held-out clips."""
+
+    def write(part: str, name: str) -> list[Path]:
+        paths = [tmp_path / f"{which}-{part}.json" for which in ("rgb", "flow")]
+        for seed, path in enumerate(paths):
+            records.write(path, stream(seed, part, skill=1.0 + seed / 5, name=name))
+        return paths
+
+    return write("test", "hmdb51/split1/test"), write("held", "hmdb51/split1/train/held-out-0.1-seed0")
+
+
+def test_the_record_names_weight_lists_and_hashes(files, tmp_path, capsys):
+    test, held = files
+    command = ["fuse", *map(str, test), "--choose-on", *map(str, held)]
+    assert main([*command, "--out", str(tmp_path / "fused.json"), "--json", str(tmp_path / "record.json")]) == 0
+    weight = choose({str(path): read(path) for path in held}).weight
+    assert (
+        f"weights {weight:.2f} of {test[0]}, {1 - weight:.2f} of {test[1]}, chosen on 60 clips"
+        in capsys.readouterr().out
+    )
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["weights"] == pytest.approx([weight, 1 - weight])
+    expected = fuse({str(path): read(path) for path in test}, weights=[weight, 1 - weight])
+    assert record["top1"] == pytest.approx(measure_scores(expected).top1)
+    assert record["num_clips"] == 60
+    assert record["top5"] is None
+    chosen = record["chosen_on"]
+    assert (chosen["weight"], chosen["num_clips"], len(chosen["top1"])) == (weight, 60, 21)
+    for entry, paths, part, name in (
+        (record, test, "test", "hmdb51/split1/test"),
+        (chosen, held, "held", "hmdb51/split1/train/held-out-0.1-seed0"),
+    ):
+        scores_of = stream(0, part)
+        clips = ClipList("any", tuple(Clip(k, Path("x"), label) for k, label in scores_of.labels.items()), CLASSES)
+        assert entry["list"] == name
+        assert entry["list_sha256"] == clips.sha256
+        assert entry["classes_sha256"] == clips.classes_sha256
+        assert entry["files"] == {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert fused["fusion"]["weights"] == record["weights"]
+    assert fused["fusion"]["chosen_on"] == chosen
+    assert read(tmp_path / "fused.json").scores.keys() == expected.scores.keys()
+
+
+def test_given_or_equal_weights_are_recorded_as_shares(files):
+    test, _ = files
+    assert fuse_files(test)[1]["weights"] == [0.5, 0.5]
+    facts = fuse_files(test, weights=[3, 1])[1]
+    assert facts["weights"] == [0.75, 0.25]
+    assert facts["chosen_on"] is None
+
+
+def test_the_weight_is_not_chosen_on_test_clips(files, tmp_path):
+    test, held = files
+    with pytest.raises(ValueError, match="has the test list hmdb51/split1/test: choose the weight on validation clips"):
+        fuse_files(test, choose_on=test)
+    unnamed = []  # a file that does not name its list is recognised by its clips
+    for path in test:
+        record = {k: v for k, v in json.loads(path.read_text()).items() if k != "list"}
+        unnamed.append(tmp_path / f"unnamed-{path.name}")
+        unnamed[-1].write_text(json.dumps(record))
+    with pytest.raises(
+        ValueError, match=r"60 clips of .*unnamed-rgb-test.json are also in .*rgb-test.json \(the first: test/0"
+    ):
+        fuse_files(test, choose_on=unnamed)
+    with pytest.raises(ValueError, match="expected weights, or validation scores to choose them on, not both"):
+        fuse_files(test, weights=[1, 1], choose_on=held)
+    with pytest.raises(ValueError, match="expected one validation file per score file, got 1 for 2"):
+        fuse_files(test, choose_on=held[:1])
+    third = tmp_path / "third.json"
+    records.write(third, stream(7, "test"))
+    with pytest.raises(ValueError, match="expected two score files to choose the weight between, got 3"):
+        fuse_files([*test, third], choose_on=[*held, third])
+
+
+def test_validation_files_must_fit_each_other_and_the_test_files(files, tmp_path):
+    test, held = files
+    other = tmp_path / "other.json"
+    records.write(other, stream(1, "elsewhere"))
+    with pytest.raises(ValueError, match=r"other\.json and .*rgb-held\.json have different clips"):
+        fuse_files(test, choose_on=[held[0], other])
+    classes = []
+    for path in held:
+        record = json.loads(path.read_text())
+        classes.append(tmp_path / f"classes-{path.name}")
+        classes[-1].write_text(json.dumps({**record, "class_names": ["run", "wave", "hop"]}))
+    with pytest.raises(ValueError, match=r"classes-rgb-held.json has other classes than .*rgb-test.json"):
+        fuse_files(test, choose_on=classes)
+    broken = Scores(CLASSES, {}, {"1": 0}, ("1",))
+    with pytest.raises(ValueError, match="expected validation clips that both could read, got none in a and b"):
+        choose({"a": broken, "b": broken})

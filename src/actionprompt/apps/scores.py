@@ -1,14 +1,17 @@
 """Late fusion: the weighted mean of several models' class probabilities on the same clips.
 
 This is how papers combine streams: PromptLearner-CLIP's Table 7 fuses its scores with those of an I3D on optical flow.
-A score file is written by an evaluation (`evaluation.write_scores`); other programs can write one as well:
+They do not say how the weight is found. Here it is given, equal, or chosen on validation clips, and recorded with the
+lists. A score file is written by an evaluation (`evaluation.write_scores`); other programs can write one as well, with
+or without the name of the list:
 
-    {"class_names": ["run", "wave"], "scores": {"a.avi": [0.9, 0.1]}, "labels": {"a.avi": 0, "b.avi": 1},
-     "broken": ["b.avi"]}
+    {"list": "mine/val", "class_names": ["run", "wave"], "scores": {"a.avi": [0.9, 0.1]},
+     "labels": {"a.avi": 0, "b.avi": 1}, "broken": ["b.avi"]}
 
 Letters: C clips, K classes.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,10 +21,14 @@ from typing import Any
 
 import torch
 
+from actionprompt.clips import Clip, ClipList
+from actionprompt.config import to_json
 from actionprompt.metrics import Metrics, measure
 
 SUM_TOLERANCE = 1e-3
 """Allowed deviation of a row's sum from 1, since score files are rounded."""
+CANDIDATES = tuple(round(0.05 * i, 2) for i in range(21))
+"""Weights of the first of two files that `choose` compares."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,14 @@ class Scores:
     """Index into `class_names` by clip key, for all clips."""
     broken: tuple[str, ...]
     """Keys of the clips that could not be read: they have a label but no scores, and count as wrong."""
+    list: str = ""
+    """Name of the list of clips; empty where a file does not say."""
+
+    @property
+    def clips(self) -> ClipList:
+        """The clips as a list, for its hashes; where they lie is not known."""
+        clips = tuple(Clip(key, Path(key), label) for key, label in self.labels.items())
+        return ClipList(self.list, clips, self.class_names)
 
 
 def read(path: str | Path) -> Scores:
@@ -69,7 +84,7 @@ def read(path: str | Path) -> Scores:
             f"{path}: expected every clip to have a label and either scores or an entry in broken, except: {wrong[0]}"
         )
     scores = {key: _row(path, key, row, len(names)) for key, row in record["scores"].items()}
-    return Scores(names, scores, dict(record["labels"]), tuple(record["broken"]))
+    return Scores(names, scores, dict(record["labels"]), tuple(record["broken"]), str(record.get("list", "")))
 
 
 def fuse(sources: Mapping[str, Scores], *, weights: Sequence[float] | None = None) -> Scores:
@@ -99,7 +114,78 @@ def fuse(sources: Mapping[str, Scores], *, weights: Sequence[float] | None = Non
         if len(rows) == len(sources):
             fused[key] = tuple(sum(w * p for w, p in zip(weights, column)) / total for column in zip(*rows))
     broken = tuple(key for key in first.labels if key not in fused)
-    return Scores(first.class_names, fused, first.labels, broken)
+    return Scores(first.class_names, fused, first.labels, broken, first.list)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The weight of the first of two sources, chosen on validation clips, and the accuracy of every candidate."""
+
+    weight: float
+    """The second source has 1 - weight."""
+    candidates: tuple[float, ...]
+    top1: tuple[float, ...]
+    """Top-1 accuracy in percent on the clips that both could read, by candidate."""
+    num_clips: int
+    """These clips."""
+
+
+def choose(validation: Mapping[str, Scores], *, candidates: Sequence[float] = CANDIDATES) -> Choice:
+    """The weight with the highest top-1 accuracy on two score files of validation clips. Of several with the same
+    accuracy the one with the highest mean log-probability of the true class, and then the smallest.
+
+    Raises:
+        ValueError: not two sources, sources that `fuse` refuses, a test list, or no clip that both could read.
+    """
+    if len(validation) != 2:
+        raise ValueError(f"expected two score files to choose the weight between, got {len(validation)}")
+    (first_name, one), (second_name, two) = validation.items()
+    _check_same(first_name, one, second_name, two)
+    for name, scores in validation.items():
+        if "test" in scores.list.split("/"):
+            raise ValueError(f"{name} has the test list {scores.list}: choose the weight on validation clips")
+    keys = [key for key in one.labels if key in one.scores and key in two.scores]
+    if not keys:
+        raise ValueError(f"expected validation clips that both could read, got none in {first_name} and {second_name}")
+    first, second = (torch.tensor([source.scores[key] for key in keys]) for source in (one, two))
+    truth = torch.tensor([one.labels[key] for key in keys])
+    top1, likelihood = [], []
+    for weight in candidates:
+        mixed = weight * first + (1 - weight) * second
+        top1.append(100 * float((mixed.argmax(1) == truth).float().mean()))
+        likelihood.append(float(mixed.gather(1, truth[:, None]).clamp_min(1e-12).log().mean()))
+    best = max(range(len(candidates)), key=lambda i: (top1[i], likelihood[i], -candidates[i]))
+    return Choice(candidates[best], tuple(candidates), tuple(top1), len(keys))
+
+
+def fuse_files(
+    files: Sequence[Path], *, weights: Sequence[float] | None = None, choose_on: Sequence[Path] = ()
+) -> tuple[Scores, dict[str, Any]]:
+    """The fused scores of score files, and for the record: files, lists and weights, with their hashes.
+
+    `choose_on` are score files of the same models, in the same order, on the validation clips where `choose` chooses
+    the weight.
+
+    Raises:
+        ValueError: as `read`, `fuse` and `choose`; both `weights` and `choose_on`; validation scores for other classes,
+            or for clips that are fused.
+    """
+    sources = {str(path): read(path) for path in files}
+    chosen_on = None
+    if choose_on:
+        if weights is not None:
+            raise ValueError("expected weights, or validation scores to choose them on, not both")
+        validation = {str(path): read(path) for path in choose_on}
+        if len(choose_on) != len(files):
+            raise ValueError(f"expected one validation file per score file, got {len(choose_on)} for {len(files)}")
+        choice = choose(validation)
+        weights = [choice.weight, 1 - choice.weight]
+        _check_validation(validation, sources)
+        chosen_on = {**_about(validation), **to_json(choice)}
+    fused = fuse(sources, weights=weights)
+    used = [1.0] * len(sources) if weights is None else list(weights)
+    shares = [round(weight / sum(used), 6) for weight in used]
+    return fused, {**_about(sources), "weights": shares, "chosen_on": chosen_on}
 
 
 def measure_scores(scores: Scores) -> Metrics:
@@ -112,6 +198,24 @@ def measure_scores(scores: Scores) -> Metrics:
         scores.class_names,
         broken=torch.tensor([scores.labels[key] for key in scores.broken], dtype=torch.long),
     )
+
+
+def _about(sources: Mapping[str, Scores]) -> dict[str, Any]:
+    clips = next(iter(sources.values())).clips
+    hashes = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in sources}
+    return {"files": hashes, "list": clips.name, "list_sha256": clips.sha256, "classes_sha256": clips.classes_sha256}
+
+
+def _check_validation(validation: Mapping[str, Scores], sources: Mapping[str, Scores]) -> None:
+    (name, chosen), (other, fused) = next(iter(validation.items())), next(iter(sources.items()))
+    if chosen.class_names != fused.class_names:
+        raise ValueError(f"{name} has other classes than {other}; choose the weight on the same data set")
+    both = sorted(chosen.labels.keys() & fused.labels.keys())
+    if both:
+        raise ValueError(
+            f"{len(both)} clips of {name} are also in {other} (the first: {both[0]}): choose the weight on validation "
+            f"clips, which are neither trained nor tested on"
+        )
 
 
 def _row(path: str | Path, key: str, row: Any, num_classes: int) -> tuple[float, ...]:
