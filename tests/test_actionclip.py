@@ -153,6 +153,46 @@ def test_unimodal_is_a_linear_classifier_without_text():
         method.set_classes(("jump", "throw"))
 
 
+@pytest.mark.parametrize(("text", "vision"), [(True, True), (True, False), (False, True), (False, False)])
+def test_towers_are_tuned_apart(text, vision):
+    method = build(train_text=text, train_vision=vision)
+    assert all(p.requires_grad == text for p in method.clip.text.parameters())
+    assert all(p.requires_grad == vision for p in method.clip.image.parameters())
+    assert method.frozen_features == (not vision)
+    video = torch.randn(6, 4, 3, 32, 32, generator=generator())
+    method(video, LABELS)["loss"].backward()
+    for tower, tuned in ((method.clip.text, text), (method.clip.image, vision)):
+        assert all((p.grad is not None) == tuned for p in tower.parameters())
+
+
+def test_with_a_frozen_vision_tower_it_learns_from_cached_features():
+    """Table 5 of PromptLearner-CLIP: its ActionCLIP on image towers that stay as they are."""
+    method = methods.build("actionclip", load_clip("random:nano"), NAMES, config=actionclip.VARIANTS["text_only"])
+    video = torch.randn(6, 4, 3, 32, 32, generator=generator())
+    cached = method.encode(video)
+    assert not cached.requires_grad
+    losses = []
+    for arguments in ((video, None), (None, cached)):
+        torch.manual_seed(1)  # the drawn templates
+        losses.append(method(arguments[0], LABELS, features=arguments[1])["loss"])
+    close(losses[0], losses[1])
+    names = {name for name, p in method.named_parameters() if p.requires_grad}
+    assert not any(name.startswith("clip.image.") for name in names)
+    assert {name.split(".")[0] for name in names} == {"clip", "temporal"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "batch", "rand_augment"), [("kinetics400", 64, (2, 9)), ("hmdb51", 32, None), ("ucf101", 32, None)]
+)
+def test_recipes_are_the_public_configs(dataset, batch, rand_augment):
+    chosen = methods.defaults("actionclip", dataset=dataset)
+    augment = chosen.data.augment
+    assert (chosen.train.batch_size, augment.rand_augment) == (batch, rand_augment)
+    assert rand_augment is None or augment.rand_augment_kind == "ildoonet"
+    assert (augment.multi_scale, augment.colour_jitter, augment.grey) == ((1, 0.875, 0.75, 0.66), 0.8, 0.2)
+    assert (chosen.data.resize_side, chosen.data.num_clips, chosen.data.num_crops) == (256, 10, 3)
+
+
 def test_many_sentences_are_encoded_in_parts_and_kept_while_evaluating(monkeypatch):
     method = build(names=[f"class {i:02}" for i in range(40)]).eval()
     encode, sizes = method.clip.text.encode, []
@@ -204,7 +244,7 @@ def test_parameter_counts_are_those_the_docstring_states(on_meta):
 
     heads = {
         name: methods.build("actionclip", clip, NAMES, config=Config(temporal=name)).temporal
-        for name in ("conv1d", "lstm", "transformer")
+        for name in ("conv1d", "lstm", "transformer", "transformer_code")
     }
     stated = ", ".join(f"{name} {count(head)}" for name, head in heads.items())
     assert f"CLIP {count(clip)}; temporal head: mean 0, {stated}." in " ".join(actionclip.__doc__.split())

@@ -295,18 +295,57 @@ def test_loss_is_equations_15_to_17_with_repeated_classes(labels):
         close(value, got[part])
 
 
-def test_a_smoothed_label_gives_its_positives_what_it_has_for_the_classes_of_the_batch():
-    method, frames = build(Config(tau=0.1, chinese=None)), randn(3, 4, 16)
-    labels, smooth = torch.tensor([0, 2, 2]), 0.3
-    soft = F.one_hot(labels, 3) * (1 - smooth) + smooth / 3
-    s_vt = method.similarities(frames)[0][:, labels] / 0.1
-    own, other = 0.8, 0.1
-    expected = []
-    for matrix in (s_vt, s_vt.T):
-        logp = matrix.log_softmax(1)
-        expected += [-(own * logp[0, 0] + other * (logp[0, 1] + logp[0, 2])) / (own + 2 * other)]
-        expected += [-(other * logp[i, 0] + own * (logp[i, 1] + logp[i, 2])) / (2 * own + other) for i in (1, 2)]
-    close(method.loss(frames, soft)["loss"], torch.stack(expected).sum() / 6)
+def loops_of_the_targets(own: list[int], mixed: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Eq. 15's targets of videos over texts and of texts over videos, one pair at a time. `mixed[i, c]` is clip i's
+    part in class c; 1 - s of a target goes to the pairs that share a class, s evenly to all N candidates."""
+    N = len(own)
+    of_video, of_text = torch.zeros(N, N), torch.zeros(N, N)
+    for i in range(N):
+        classes = sum(mixed[i, c] for c in set(own))
+        clips = sum(mixed[k, own[i]] for k in range(N))
+        for j in range(N):
+            texts = sum(own[k] == own[j] for k in range(N))
+            of_video[i, j] = (1 - smoothing) * mixed[i, own[j]] / classes / texts + smoothing / N
+            of_text[i, j] = (1 - smoothing) * mixed[j, own[i]] / clips + smoothing / N
+    return of_video, of_text
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("mixing", [1.0, 0.7])
+def test_soft_targets_are_those_of_plain_loops(smoothing, mixing):
+    """Few of many classes, some of them several times, alone and mixed with the neighbour as mixup does."""
+    own, num_classes = [5, 2, 2, 9, 5, 5], 11
+    hard = F.one_hot(torch.tensor(own), num_classes).float()
+    mixed = mixing * hard + (1 - mixing) * hard.roll(1, 0)
+    labels = (1 - smoothing) * mixed + smoothing / num_classes
+    got = dst.soft_targets(labels, torch.tensor(own))
+    for rows, expected in zip(got, loops_of_the_targets(own, mixed, smoothing)):
+        close(rows, expected)
+        close(rows.sum(1), torch.ones(len(own)))
+    similarity = randn(6, 6)
+    parts = [-(rows * (m / 0.1).log_softmax(1)).sum(1).mean() for rows, m in zip(got, (similarity, similarity.T))]
+    close(dst.contrastive(similarity, labels, torch.tensor(own), 0.1), sum(parts) / 2)
+
+
+def test_smoothing_has_the_mass_that_was_asked_for_with_174_classes_and_batches_of_16():
+    """Something-Something V1. Restricted to the classes of the batch and scaled, it had 0.0095 of the 0.1."""
+    own = torch.arange(16) * 10
+    labels = F.one_hot(own, 174) * (1 - 0.1) + 0.1 / 174
+    for rows in dst.soft_targets(labels, own):
+        close(rows.diagonal(), torch.full((16,), 0.9 + 0.1 / 16))
+        off = rows.sum(1) - rows.diagonal()
+        close(off, torch.full((16,), 0.1 * 15 / 16))  # 0.09375
+    own = torch.tensor([3] * 4 + [8] * 12)
+    labels = F.one_hot(own, 174) * (1 - 0.1) + 0.1 / 174
+    for rows in dst.soft_targets(labels, own):
+        positive = (rows * (own[:, None] == own)).sum(1)
+        close(positive, 0.9 + 0.1 * torch.tensor([4 / 16] * 4 + [12 / 16] * 12))
+
+
+def test_one_hot_rows_are_class_indices():
+    own = torch.tensor([1, 0, 1, 1])
+    for rows in dst.soft_targets(F.one_hot(own, 3).float(), own):
+        close(rows, dst.same_label_targets(own))
 
 
 def test_a_mixed_clip_has_positives_among_the_texts_of_both_its_classes():
@@ -384,12 +423,43 @@ def test_with_a_zero_beta_the_residual_gives_the_prompts_back(kind):
     assert torch.equal(join(prompts(z), (2, 3)), join(prompts.plain(z), (2, 3)))
     prompts.residual = False
     assert not join(prompts(z), (2, 3)).any()
-    fresh = Prompts(8, 2, Config(num_frames=3, beta=kind))
+    fresh = Prompts(8, 2, Config(num_frames=3, beta=kind, zero_start=True))
     assert torch.equal(join(fresh(z), (2, 3)), join(fresh.plain(z), (2, 3)))
 
 
-def test_training_starts_from_the_frames_own_class_tokens():
-    prompts, z = Prompts(8, 2, Config(num_frames=3)), randn(2, 3, 8)
+def gradients_of_the_first_step(config: Config) -> dict[str, Tensor]:
+    method = build(config).train()
+    method(randn(3, config.num_frames, 3, 32, 32), torch.arange(3))["loss"].backward()
+    return {name: p.grad for name, p in method.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("zero_start", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_the_residual_the_prompts_are_alive_from_the_start(kind, zero_start):
+    """With an up projection of zero they were all zero, and no weight before it had a gradient."""
+    config = Config(num_frames=3, beta=kind, residual=False, zero_start=zero_start)
+    prompts, z = Prompts(8, 2, config), randn(2, 3, 8)
+    with torch.no_grad():
+        rows = join(prompts(z), (2, 3))
+    assert not torch.equal(rows[0], rows[1])  # two clips
+    assert not torch.equal(rows[0, 0], rows[0, 1])  # two frames
+    # TAda's own start (Huang et al., 2022): its calibration begins as 1 and is learned from the second step on
+    at_zero = ("whole", "reduce") if kind == "tada" else ()
+    gradients = {name: g for name, g in gradients_of_the_first_step(config).items() if ".beta." in name}
+    assert gradients
+    for name, gradient in gradients.items():
+        assert gradient.any() == (not any(part in name for part in at_zero)), name
+
+
+def test_a_start_at_zero_keeps_the_first_gradient_from_what_lies_before_it():
+    behind = ("beta.down", "beta.network", "attention.in_proj", "norm")
+    for zero_start in (True, False):
+        for name, gradient in gradients_of_the_first_step(Config(num_frames=3, zero_start=zero_start)).items():
+            assert gradient.any() != (zero_start and any(part in name for part in behind)), name
+
+
+def test_a_start_at_zero_is_that_of_the_frames_own_class_tokens():
+    prompts, z = Prompts(8, 2, Config(num_frames=3, zero_start=True)), randn(2, 3, 8)
     summary, shared, interchange = prompts.plain(z)
     close(summary[:, :, 0], z)
     close(interchange[:, 0], z + prompts.interchange)
@@ -410,28 +480,27 @@ def test_interchange_prompts_are_not_copied_for_every_frame():
         assert sum(seen) in (0, 3 * 4 + 2 + 3 * 4)  # not 3 * 4 * (1 + 2 + 4)
 
 
-def test_the_docstring_counts_the_trained_parameters_as_they_are():
-    table = dict(re.findall(r"^\| ([^|]+?) \| +[\d,]+ \| ([\d,]+) \|$", dst.__doc__, re.MULTILINE))
-    table = {part: int(count.replace(",", "")) for part, count in table.items()}
+@pytest.mark.parametrize(("column", "num_frames"), [(0, 8), (1, 16)])
+def test_the_docstring_counts_the_trained_parameters_as_they_are(column, num_frames):
+    rows = re.findall(r"^\| [^|]+ \| ([\d,]+) \| ([\d,]+) \|$", dst.__doc__, re.MULTILINE)
     with torch.device("meta"):
-        layer = Prompts(768, 12, Config())
+        layer = Prompts(768, 12, Config(num_frames=num_frames))
 
     def count(*modules) -> int:
         return 12 * sum(p.numel() for m in modules for p in (m.parameters() if isinstance(m, nn.Module) else [m]))
 
-    assert [*table.values()] == [
+    assert [int(number.replace(",", "")) for number in (row[column] for row in rows)] == [
         count(layer.project), count(layer.attention, layer.norm), count(layer.shared), count(layer.interchange),
-        count(layer.beta),
+        count(layer.beta), num_frames * 768, count(layer) + num_frames * 768,
     ]  # fmt: skip
-    (total,) = re.findall(r"^\| all \| \| ([\d,]+) \|$", dst.__doc__, re.MULTILINE)
-    assert int(total.replace(",", "")) == count(layer) + 8 * 768
 
 
+@pytest.mark.parametrize("num_frames", [8, 16])
 @pytest.mark.parametrize("kind", KINDS)
-def test_trained_parameters_are_those_of_table_6(kind):
+def test_trained_parameters_are_those_of_table_6(kind, num_frames):
     with torch.device("meta"):
-        layer = Prompts(768, 12, Config(beta=kind))
-    total = 12 * sum(p.numel() for p in layer.parameters()) + 8 * 768
+        layer = Prompts(768, 12, Config(beta=kind, num_frames=num_frames))
+    total = 12 * sum(p.numel() for p in layer.parameters()) + num_frames * 768
     assert abs(total / 54.2e6 - 1) < 0.01
 
 
@@ -477,7 +546,7 @@ def test_the_text_towers_leave_training_and_classes_can_still_be_named(monkeypat
     assert method.words.shape[:2] == (1, 4)
 
 
-def test_a_model_does_not_load_beside_another_chinese_tower(monkeypatch, tmp_path):
+def test_a_model_does_not_load_with_another_chinese_tower(monkeypatch, tmp_path):
     checkpoint.save(tmp_path / "model", build())
     checkpoint.load(tmp_path / "model")
     load = dst.load_chinese_text
@@ -560,13 +629,12 @@ def test_the_published_tower_goes_with_the_joint_width(monkeypatch):
 # Time ----------------------------------------------------------------------------------------------------------------
 
 
-def test_learned_tables_are_resampled_to_other_lengths():
-    table = torch.tensor([[0.0, 1.0], [1.0, 3.0], [2.0, 5.0]])
-    assert dst.resample(table, 3) is table
-    close(dst.resample(table, 5), torch.stack([torch.linspace(0, 2, 5), torch.linspace(1, 5, 5)], 1))
-    method = noisy(build(Config(num_frames=4)), 0.02).eval()
-    for num_frames in (1, 2, 9):
-        assert method.encode(randn(1, num_frames, 3, 32, 32)).shape == (1, num_frames, 16)
+def test_another_number_of_frames_than_the_model_s_is_refused():
+    method = build(Config(num_frames=4))
+    for num_frames in (1, 8):
+        with pytest.raises(ValueError, match=f"expected 4 frames per clip.*got {num_frames}; set num_frames"):
+            method.encode(randn(1, num_frames, 3, 32, 32))
+    build(dst.VARIANTS["baseline"]).encode(randn(1, 3, 3, 32, 32))  # without prompts any number will do
 
 
 def test_it_learns_the_order_of_frames_which_frozen_clip_cannot_see():

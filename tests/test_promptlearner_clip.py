@@ -230,9 +230,12 @@ def test_contrastive_loss_is_khosla_et_al_and_equation_24(labels):
         ({"text_video": 0.0}, (1.0, 0.5, 0.0)),
         ({"contrastive": 0.0}, (0.0, 0.5, 0.5)),
         ({"contrastive": 0.3, "video_text": 2.0}, (0.3, 1.0, 0.5)),
+        ({"loss_weights": "code"}, (1 / 3, 1 / 3, 1 / 3)),
+        ({"loss_weights": "code", "contrastive": 0.3, "video_text": 2.0}, (0.1, 2 / 3, 1 / 3)),
+        ({"loss_weights": "code", "contrastive": 0.0}, (0.0, 1 / 3, 1 / 3)),
     ],
 )
-def test_the_loss_is_the_weighted_sum_of_its_parts(options, expected):
+def test_coefficients_multiply_the_terms_and_equation_23_keeps_its_half(options, expected):
     losses = build(**options).loss(frames(), LABELS)
     assert ("contrastive" in losses) == (expected[0] > 0)
     parts = (losses.get("contrastive", torch.zeros(())), losses["video_text"], losses["text_video"])
@@ -261,21 +264,133 @@ def test_the_interaction_sees_the_text_of_each_clips_own_label():
 # Prompts and predictions ----------------------------------------------------------------------------------------------
 
 
+def word_embeddings(clip) -> torch.Tensor:
+    """Those of the four words; a token per letter here, so that M = 16 leaves two for the random ones."""
+    words = clip.text.token_embeddings(clip.text.tokenize(["a video of action"]))[0, 1:-1]
+    assert len(words) == len("avideoofaction") == 14
+    return words
+
+
 @torch.no_grad()
-def test_contexts_from_words_start_as_the_written_sentence():
-    clip = load_clip("random:nano")
-    method = methods.build("promptlearner_clip", clip, NAMES, config=Config(context_words="a video of action"))
-    written = unit(clip.text([f"a video of action {name}" for name in NAMES]).sentence)
+def test_the_tokens_next_to_the_class_name_start_from_the_words_and_the_others_at_random(monkeypatch):
+    method = build(names=[f"class {i}" for i in range(200)])
+    contexts, words = method.contexts, word_embeddings(load_clip("random:nano"))
+    assert contexts.shape == (200, 16, 32)
+    assert contexts.requires_grad
+    assert torch.equal(contexts[:, 2:], words.expand(200, -1, -1))
+    drawn = contexts[:, :2]
+    assert float(drawn.std()) == pytest.approx(0.02, rel=0.03)
+    assert abs(float(drawn.mean())) < 1e-3
+    assert not torch.equal(drawn[0], drawn[1])
+    text, tokens = method.clip.text, []
+    encode = text.encode
+    monkeypatch.setattr(text, "encode", lambda x, eot: tokens.append(x) or encode(x, eot))
+    method.encode_prompts(torch.tensor([7]))
+    named = text.token_embeddings(text.tokenize(["class 7."]))[0]
+    assert torch.equal(tokens[0][0, 3:17], words), "the words come last, in front of the class name"
+    assert torch.equal(tokens[0][0, 17 : 16 + len(named)], named[1:])
+
+
+@torch.no_grad()
+def test_as_many_tokens_as_the_words_have_start_as_the_written_sentence():
+    method, clip = build(num_context=14), load_clip("random:nano")
+    written = unit(clip.text([f"a video of action {name}." for name in NAMES]).sentence)
     features = frames()
     close(method.head(features), clip.logit_scale.exp() * unit(features.mean(1)) @ written.T)
-    assert method.contexts.shape[1] == len("avideoofaction")  # one token per letter here
+    with pytest.raises(ValueError, match=r"num_context of at least 14, the tokens of 'a video of action', got 13"):
+        build(num_context=13)
+    assert build(num_context=13, context="random").contexts.shape[1] == 13
 
 
 def test_random_contexts_belong_to_classes_and_have_the_stated_spread():
-    contexts = build(names=[f"class {i}" for i in range(50)], context_std=0.05).contexts.detach()
+    contexts = build(names=[f"class {i}" for i in range(50)], context="random", context_std=0.05).contexts.detach()
     assert contexts.shape == (50, 16, 32)
     assert float(contexts.std()) == pytest.approx(0.05, rel=0.03)
     assert abs(float(contexts.mean())) < 1e-3
+    assert float(contexts[:, 2:].std()) == pytest.approx(0.05, rel=0.03), "not only the first two"
+
+
+def test_the_released_form_shares_the_words_and_trains_none_of_them(tmp_path):
+    method, clip, features = build(pl.VARIANTS["code"]), load_clip("random:nano"), frames()
+    method.clip_sha256  # noqa: B018 - the hash of the backbone as loaded
+    assert method.contexts.shape == (1, 14, 32)
+    method.loss(features, LABELS)["loss"].backward()
+    assert method.contexts.grad is None
+    assert not any("contexts" in name for name in method.trained_state())
+    with torch.no_grad():
+        for names in (NAMES, ("jump", "throw a ball")):  # no class has parameters of its own
+            method.set_classes(names)
+            written = unit(clip.text([f"a video of action {name}." for name in names]).sentence)
+            close(method.head(features), clip.logit_scale.exp() * unit(features.mean(1)) @ written.T)
+        for parameter in method.clip.text.parameters():
+            parameter += 0.1
+        expected = method.head(features)
+        checkpoint.save(tmp_path / "model", method)
+        loaded, _ = checkpoint.load(tmp_path / "model")
+        assert torch.equal(loaded.contexts, word_embeddings(clip)[None]), "as before training"
+        close(loaded.head(features), expected)
+
+
+@pytest.mark.parametrize("context", ["words", "random", "code"])
+def test_a_full_stop_follows_the_class_name(context):
+    method = build(context=context)
+    assert torch.equal(method.ids, method.clip.text.tokenize([f"{name}." for name in NAMES]))
+
+
+def test_every_row_of_the_tables_has_its_variant():
+    base = Config()
+    assert (base.num_context, base.context, base.context_std) == (16, "words", 0.02)  # Sec. 4.2, Table 3 with the tick
+    assert (base.temporal, base.semantics, base.num_steps) == ("mean", "parse", 3)  # Sec. 3.2, Table 2
+    assert (base.contrastive, base.video_text, base.text_video, base.loss_weights) == (1, 1, 1, "paper")  # Table 1
+    assert {name: {k: v for k, v in vars(c).items() if v != getattr(base, k)} for name, c in pl.VARIANTS.items()} == {
+        "loss_1_0_1": {"video_text": 0.0},
+        "loss_1_1_0": {"text_video": 0.0},
+        "loss_0_1_1": {"contrastive": 0.0},
+        "average": {"semantics": "average"},
+        "eot": {"semantics": "eot"},
+        "one_step": {"num_steps": 1},
+        "two_steps": {"num_steps": 2},
+        "four_steps": {"num_steps": 4},
+        "without_interaction": {"semantics": "none"},
+        "without_initialisation": {"context": "random"},
+        "frozen": {"train_text": False, "train_vision": False},
+        "text_only": {"train_vision": False},
+        "vision_only": {"train_text": False},
+        "transformer": {"temporal": "transformer"},
+        "kl_softmax": {"kl_target": "softmax"},
+        "contrast_views": {"contrast": "views"},
+        "code": {
+            "context": "code", "temporal": "transformer", "num_steps": 1, "loss_weights": "code",
+            "kl_target": "softmax", "contrast": "views",
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dataset", "recipe", "batch", "rand_augment"),
+    [
+        ("kinetics400", None, 64, (2, 9)),
+        ("mini_kinetics200", None, 64, (2, 9)),
+        ("mini_kinetics200", "code", 32, (2, 9)),
+        ("hmdb51", None, 64, None),
+        ("ucf101", None, 64, None),
+    ],
+)
+def test_recipes_are_the_papers_and_the_codes_settings(dataset, recipe, batch, rand_augment):
+    chosen = methods.defaults("promptlearner_clip", dataset=dataset, recipe=recipe)
+    train, data = chosen.train, chosen.data
+    assert (train.batch_size, train.epochs, train.warmup_epochs, train.lr) == (batch, 50, 5.0, 5e-6)  # Sec. 4.2
+    assert (train.weight_decay, train.betas, train.clip_grad_norm) == (0.2, (0.9, 0.98), None)
+    assert (data.num_frames, data.num_clips, data.random_groups, data.num_crops) == (8, 10, True, 1)
+    assert (data.resize_side, data.pooling) == (256, "probabilities")
+    assert data.augment.rand_augment == rand_augment
+    assert rand_augment is None or data.augment.rand_augment_kind == "ildoonet"
+    assert (data.augment.multi_scale, data.augment.colour_jitter) == ((1, 0.875, 0.75, 0.66), 0.8)
+    assert (data.augment.grey, data.augment.flip) == (0.2, 0.5)
+
+
+def test_left_and_right_of_something_something_are_not_flipped():
+    assert methods.defaults("promptlearner_clip", dataset="something_v2").data.augment.flip == 0
 
 
 def test_a_step_changes_the_contexts_of_the_batch_and_encodes_no_other_prompt(monkeypatch):
@@ -374,22 +489,6 @@ def test_with_frozen_towers_it_learns_from_cached_features():
     assert all(torch.equal(p, q) for p, q in zip(method.clip.text.parameters(), before))
 
 
-@torch.no_grad()
-def test_starts_from_a_model_of_other_classes():
-    source = build(names=("jump", "throw a ball"), temporal="transformer")
-    for parameter in source.parameters():
-        parameter += 0.1
-    target = build(temporal="transformer")
-    contexts, interaction = target.contexts.clone(), target.interaction.graph.key.weight.clone()
-    target.start_from(source.trained_state(inference=True))
-    assert torch.equal(target.contexts, contexts)
-    assert torch.equal(target.interaction.graph.key.weight, interaction)
-    assert torch.equal(target.temporal.output.weight, source.temporal.output.weight)
-    assert torch.equal(target.clip.text.projection.weight, source.clip.text.projection.weight)
-    with pytest.raises(ValueError, match="weights do not fit this configuration"):
-        target.start_from(build(names=("jump", "throw a ball")).trained_state(inference=True))
-
-
 def test_temporal_transformer_starts_as_the_mean_and_sees_order():
     method, features = build(temporal="transformer"), frames()
     close(method.head(features), build().head(features))
@@ -418,7 +517,9 @@ def test_wrong_options_are_refused():
         Config(contrastive=-1.0)
     with pytest.raises(ValueError, match="num_steps of at least 1"):
         Config(num_steps=0)
-    with pytest.raises(ValueError, match=r"at most 128 tokens, got 22 for the longest class name and 107 of context"):
+    with pytest.raises(
+        ValueError, match=r"at most 21 tokens and 107 learned ones, got 23 for 'aaaaaaaaaaaaaaaaaaaa\.'"
+    ):
         build(names=("wave", "a" * 20), num_context=107)
 
 

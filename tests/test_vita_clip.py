@@ -185,6 +185,6 @@ def test_parameters_and_tokens_at_full_size():
 
 
 def test_the_script_of_the_authors_is_a_recipe():
-    recipe = RECIPES["closed-set kinetics400"]
+    recipe = RECIPES["closed-set-kinetics400"].train
     steps = recipe["epochs"] * 240_000 / recipe["batch_size"]
     assert steps == pytest.approx(30_000, rel=0.01)

@@ -35,7 +35,7 @@ def count(
     with contextlib.nullcontext() if real else shapes_only():
         clip = load_clip("random:ViT-B/16")
         # random backbones have one token per letter
-        num_letters = NUM_TOKENS - 2 - methods.get("promptlearner_clip").Config().num_context
+        num_letters = NUM_TOKENS - 3 - methods.get("promptlearner_clip").Config().num_context
         names = [f"{index:03}".ljust(num_letters, "x") for index in range(num_classes)]
         method = methods.build("promptlearner_clip", clip, names).train()
         assert method.ids.shape[1] + method.contexts.shape[1] == NUM_TOKENS

@@ -31,8 +31,8 @@ def compare(name: str, settings: Settings) -> dict[str, Any]:
     """Largest absolute differences of probabilities, and of L2-normalised features where `encode` gives a tensor."""
     classes = bench.class_names(settings.num_classes)
     method = shifted(bench.build_method(name, settings.backbone, classes, settings.num_frames)).eval()
-    side_px, random = method.clip.image.image_size, torch.Generator().manual_seed(0)
-    video = torch.randn(settings.parity_clips, settings.num_frames, 3, side_px, side_px, generator=random)
+    random = torch.Generator().manual_seed(0)
+    video = torch.randn(settings.parity_clips, settings.num_frames, *method.frame_shape, generator=random)
     began = time.perf_counter()
     reference = answers(method, video, "cpu", bf16=False)
     seconds = time.perf_counter() - began

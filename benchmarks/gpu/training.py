@@ -93,8 +93,7 @@ def in_memory(
     classes = bench.class_names(settings.num_classes)
     method = bench.build_method(METHOD, settings.backbone, classes, num_frames).to(device).train()
     method.clip.set_gradient_checkpointing(recompute)
-    side_px = method.clip.image.image_size
-    video = torch.randn(settings.train_batch_size, num_frames, 3, side_px, side_px, device=device)
+    video = torch.randn(settings.train_batch_size, num_frames, *method.frame_shape, device=device)
     labels = torch.arange(settings.train_batch_size, device=device) % settings.num_classes
     optimizer = torch.optim.AdamW(method.param_groups(1e-6))
     step = partial(training_step, method, optimizer, video, labels, device=device, bf16=bf16)

@@ -9,14 +9,16 @@ Letters: N videos (batch x views), T frames, S side in pixels, h x w patches, E 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from actionprompt import transforms
 from actionprompt.backbone import CLIP
+from actionprompt.config import DataConfig
 
 Features = Any
 """What `encode` returns and `head` takes: a tensor, or a small dataclass of tensors whose first axis is N."""
@@ -46,6 +48,17 @@ class Method(nn.Module):
     # Properties that a subclass overrides
 
     @property
+    def flow(self) -> Literal["dis", "tvl1"] | None:
+        """The algorithm of the optical flow that `encode` takes in place of RGB frames; None: RGB."""
+        return None
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the frames that `encode` takes."""
+        side_px = self.clip.image.image_size
+        return 3, side_px, side_px
+
+    @property
     def frozen_features(self) -> bool:
         """Whether `encode` returns the same for the same video throughout training, so that its output may be cached.
         Such an `encode` returns a single tensor and has no trained parameters."""
@@ -60,7 +73,17 @@ class Method(nn.Module):
         """Modules that no prediction depends on; they are not saved in the inference model."""
         return ()
 
+    @property
+    def per_class(self) -> tuple[str, ...]:
+        """Names of the trained tensors, or of modules of them, with one row per class along their first axis. They are
+        drawn anew where a model starts from another one, which may know other classes (`checkpoint.start_from`)."""
+        return ()
+
     # From a video to logits
+
+    def normalise(self, video: UInt8[Tensor, "N T C S S"]) -> Float[Tensor, "N T C S S"]:
+        """Stored frames -> what `encode` takes: pixel normalisation with the backbone's mean and standard deviation."""
+        return transforms.normalise(video, mean=self.clip.mean, std=self.clip.std)
 
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         """Set the class names, and optionally their Chinese names in the same order. Subclasses then encode the prompts
@@ -215,6 +238,17 @@ def check_video(video: Tensor) -> None:
     if video.ndim != 5 or video.shape[2] != 3:
         hint = "; axes 1 and 2 look swapped" if video.ndim == 5 and video.shape[1] == 3 else ""
         raise ValueError(f"expected video [N, T, 3, S, S], got {list(video.shape)}{hint}")
+
+
+def check_frames(method: Method, config: DataConfig) -> None:
+    """Raise ValueError for data with another number of frames than the method has learned tables for."""
+    num_frames = getattr(method.config, "num_frames", None)
+    for given in (config.num_frames, config.test_frames):
+        if num_frames is not None and given not in (num_frames, None):
+            raise ValueError(
+                f"{method.name} is configured for num_frames={num_frames}, the data for {given}: expected the same; "
+                f"set --method.num-frames and --data.num-frames, or a --variant that sets both"
+            )
 
 
 def groups(parameters: Iterable[nn.Parameter], lr: float, **options: Any) -> list[dict[str, Any]]:

@@ -43,20 +43,21 @@ def explain(
     config: DataConfig,
     *,
     baseline: Method | None = None,
+    backbone: str | Path | None = None,
     num_layers: int = 3,
     device: torch.device | str = "cpu",
 ) -> Explanation:
     """Attention of the last `num_layers` layers on the frames of one video (one view, the centre in time and space).
 
-    `baseline` is the model to compare with; by default frozen CLIP with the method's backbone, loaded again because a
-    method may have changed its own.
+    `baseline` is the model to compare with; by default frozen CLIP with the method's backbone, loaded again (from
+    `backbone`, if it is not where its name says) because a method may have changed its own.
 
     Raises:
         VideoDecodeError: the video cannot be read.
         ValueError: the method does not provide attention maps.
     """
     if baseline is None:
-        baseline = methods.build("zeroshot", load_clip(method.clip.name), method.class_names)
+        baseline = methods.build("zeroshot", load_clip(backbone or method.clip.name), method.class_names)
     side_px = method.clip.image.image_size
     clip = Clip(key=str(path), path=Path(path), label=0)
     sample = data.VideoDataset([clip], config.centre_view, side_px=side_px, training=False)[0, 0]

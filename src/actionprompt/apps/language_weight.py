@@ -1,7 +1,8 @@
 """The weight lambda between English and Chinese in `dual_semantic_tpr` (Eq. 18), chosen on validation clips.
 
 The paper does not report lambda. Here it is a hyperparameter: chosen on clips that are used neither for training nor
-for testing, and written into the model's manifest together with the list it was chosen on.
+for testing, and written into the model's manifest together with the list it was chosen on. Where the official lists
+have no validation part, training with `TrainConfig.hold_out` leaves a share of its own list for this.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from actionprompt import checkpoint
-from actionprompt.clips import Broken, ClipList
+from actionprompt.clips import Broken, ClipList, some
 from actionprompt.config import DataConfig, Progress, from_json, to_json
 from actionprompt.evaluation import pool_views
 from actionprompt.features import encode_clips
 
 CANDIDATES = tuple(round(0.05 * i, 2) for i in range(21))
+BY_CLIP = "every clip compared with those of the training"
+BY_LIST = f"only the hash of the list compared: the model has no {checkpoint.TRAINED_CLIPS}"
 
 # Letters: C clips, V views, K classes
 
@@ -36,6 +39,8 @@ class Choice:
     num_clips: int
     """Readable clips lambda was chosen on."""
     broken: tuple[Broken, ...] = ()
+    unseen: str = ""
+    """How it was checked that the model was not trained on these clips: `BY_CLIP` or `BY_LIST`."""
 
 
 def choose(
@@ -67,11 +72,55 @@ def choose(
     return Choice(candidates[best], tuple(candidates), tuple(top1), len(labels))
 
 
+def check_unseen(model: str | Path, clips: ClipList) -> str:
+    """How it was checked that a model was not trained on any of `clips`: `BY_CLIP`, or `BY_LIST` for a model that was
+    saved without `TRAINED_CLIPS`. Clips are compared by key, so both lists have to come from the same data set.
+
+    Raises:
+        ValueError: the model was trained on some of the clips, or, without `TRAINED_CLIPS`, on exactly this list.
+    """
+    manifest = checkpoint.read_manifest(Path(model))
+    path = Path(manifest["folder"]) / checkpoint.TRAINED_CLIPS
+    if path.is_file():
+        trained = set(path.read_text(encoding="utf-8").split("\n"))
+        seen = [clip.key for clip in clips.clips if clip.key in trained]
+        if seen:
+            raise ValueError(
+                f"{clips.name}: the model was trained on {len(seen)} of its {len(clips.clips)} clips ({some(seen)}); "
+                f"choose lambda on clips it has not seen, such as those that training with --train.hold-out leaves out"
+            )
+        return BY_CLIP
+    if clips.sha256 == manifest.get("list_sha256"):
+        raise ValueError(f"{clips.name} is the list the model was trained on: choose lambda on clips it has not seen")
+    return BY_LIST
+
+
+def held_out(model: str | Path, clips: ClipList) -> ClipList:
+    """Those of `clips`, the train list of a model, that its training left out (`TrainConfig.hold_out`).
+
+    Raises:
+        ValueError: nothing was held out, or some of the clips held out are not in the list.
+    """
+    manifest = checkpoint.read_manifest(Path(model))
+    keys = set(manifest.get("held_out", {}).get("keys", ()))
+    if not keys:
+        raise ValueError(f"{model} was trained on its whole list; expected a model trained with --train.hold-out")
+    chosen = tuple(clip for clip in clips.clips if clip.key in keys)
+    if len(chosen) < len(keys):
+        missing = sorted(keys - {clip.key for clip in chosen})
+        raise ValueError(
+            f"{clips.name}: {len(missing)} of the {len(keys)} clips held out in training are not in this list "
+            f"({some(missing)}); give the data set, root and split of the training"
+        )
+    return replace(clips, name=f"{clips.name}/held-out", clips=chosen)
+
+
 @torch.no_grad()
 def tune(
     model: str | Path,
     clips: ClipList,
     *,
+    backbone: str | Path | None = None,
     device: torch.device | str = "cpu",
     batch_size: int = 8,
     num_workers: int = 2,
@@ -82,8 +131,8 @@ def tune(
     Only `config.fusion` changes, and an entry `fusion` records how it was chosen; the weights are not changed.
 
     Raises:
-        ValueError: another method or no Chinese branch, a test list, the list the model was trained on, other class
-            names, or no readable clip.
+        ValueError: another method or no Chinese branch, a test list, clips the model was trained on, other class names,
+            or no readable clip.
     """
     manifest = checkpoint.read_manifest(Path(model))
     if manifest["method"] != "dual_semantic_tpr" or manifest["config"]["chinese"] is None:
@@ -93,11 +142,10 @@ def tune(
         )
     if "test" in clips.name.split("/"):
         raise ValueError(f"{clips.name} is a test list: choose lambda on validation clips, then test once")
-    if clips.sha256 == manifest.get("list_sha256"):
-        raise ValueError(f"{clips.name} is the list the model was trained on: choose lambda on clips it has not seen")
+    unseen = check_unseen(model, clips)
     if list(clips.class_names) != manifest["class_names"]:
         raise ValueError(f"{clips.name} and {model} do not have the same class names")
-    method, _ = checkpoint.load(model)
+    method, _ = checkpoint.load(model, backbone=backbone)
     config = from_json(DataConfig, manifest["data"]) if "data" in manifest else DataConfig()
     labels = torch.tensor([clip.label for clip in clips.clips])
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -114,7 +162,7 @@ def tune(
         raise ValueError(f"{clips.name}: none of the {len(clips.clips)} clips can be read")
     english, chinese, truth = (torch.cat(parts) for parts in zip(*rows))
     choice = choose(english, chinese, truth, tau=method.config.tau, pooling=config.pooling)
-    choice = replace(choice, broken=tuple(broken))
+    choice = replace(choice, broken=tuple(broken), unseen=unseen)
     made = {"list": clips.name, "list_sha256": clips.sha256, **to_json(choice)}
     checkpoint.update_manifest(Path(model), config={**manifest["config"], "fusion": choice.weight}, fusion=made)
     return choice

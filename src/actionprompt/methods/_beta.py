@@ -88,12 +88,15 @@ def join(pieces: Pieces, size: Sequence[int]) -> Float[Tensor, "N T P D"]:
 
 
 class Beta(nn.Module):
-    """The reparameterisation network beta of Eq. 12, without the residual. Its up projection starts at zero."""
+    """The reparameterisation network beta of Eq. 12, without the residual."""
 
     def __init__(self, width: int, kind: str) -> None:
         super().__init__()
         inner = max(8, round(INNER_WIDTH[kind] * width / 768 / 8) * 8)
         self.down, self.network, self.up = nn.Linear(width, inner), NETWORKS[kind](inner), nn.Linear(inner, width)
+
+    def zero_output(self) -> None:
+        """Set the up projection to zero, so that beta(P) = 0."""
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 

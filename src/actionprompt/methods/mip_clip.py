@@ -70,7 +70,7 @@ from torch.utils.checkpoint import checkpoint
 from actionprompt.backbone import CLIP, quick_gelu
 from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames
 from actionprompt.method import Method, check_video
-from actionprompt.paper import Ablation, Card
+from actionprompt.paper import Ablation, Card, Recipe
 
 # Letters: N videos (B in the paper's symbols), T frames, D tower width, M motion tokens, E joint width, W text width,
 # H = 4E, K classes (C: those s is over), R videos of a chunk, n context tokens
@@ -248,6 +248,10 @@ class Model(Method):
     def training_only(self) -> Iterable[nn.Module]:
         return [self.branch] if self.branch is not None and self.open_vocabulary else []
 
+    @property
+    def per_class(self) -> tuple[str, ...]:
+        return ("branch.1",) if self.config.shared_context else ("branch.1", "context")
+
     @torch.no_grad()
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         super().set_classes(names, names_zh)
@@ -337,18 +341,19 @@ VARIANTS = {
 }
 
 _AUGMENT = {"grey": 0.0, "rand_augment": (4, 7)}
-_SMALL = {
+_TRAIN = {
     "lr": 1e-4, "weight_decay": 0.05, "betas": (0.9, 0.999), "epochs": 30, "batch_size": 64, "clip_grad_norm": None,
-    "data": {"augment": _AUGMENT},
 }  # fmt: skip
-_KINETICS = {**_SMALL, "lr": 4e-4, "epochs": 32, "batch_size": 256}
+_KINETICS = {**_TRAIN, "lr": 4e-4, "epochs": 32, "batch_size": 256}
+_OURS = "ours, after Vita-CLIP's public script"
+_ALL = ("closed-set", "few-shot", "base-to-novel")
 RECIPES = {
-    "closed-set": _SMALL,
-    "closed-set kinetics400": _KINETICS,
-    "few-shot": _SMALL,
-    "base-to-novel": _SMALL,
-    "zero-shot": _KINETICS,
-    "jester": {**_SMALL, "data": {"augment": {**_AUGMENT, "flip": 0.0}}},
+    "closed-set-kinetics400": Recipe(
+        ("closed-set",), _OURS, _KINETICS, {"augment": _AUGMENT}, datasets=("kinetics400",)
+    ),
+    "jester": Recipe(_ALL, _OURS, _TRAIN, {"augment": {**_AUGMENT, "flip": 0.0}}, datasets=("jester",)),
+    "small": Recipe(_ALL, _OURS, _TRAIN, {"augment": _AUGMENT}),
+    "zero-shot": Recipe(("zero-shot",), _OURS, _KINETICS, {"augment": _AUGMENT}),
 }
 """Ours, after Vita-CLIP's script, which the authors point to (30,000 steps on Kinetics-400 are 32 epochs). For unseen
 classes use a variant with an open vocabulary, such as `zero_shot`. Jester: no flip, which would change the class."""

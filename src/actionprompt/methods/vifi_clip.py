@@ -17,7 +17,7 @@ from torch import Tensor
 
 from actionprompt.backbone import CLIP
 from actionprompt.method import Method
-from actionprompt.paper import Card, Published
+from actionprompt.paper import Card, Published, Recipe
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,15 @@ class Model(Method):
 VARIANTS = {"image_only": Config(train_text=False), "text_only": Config(train_image=False)}
 
 RECIPES = {
-    "closed-set": {"lr": 8e-6, "weight_decay": 0.001, "epochs": 30, "batch_size": 256, "warmup_epochs": 5.0},
-    "few-shot": {"lr": 2e-6, "weight_decay": 0.001, "epochs": 50, "batch_size": 64, "warmup_epochs": 5.0},
-    "zero-shot": {"lr": 8e-6, "weight_decay": 0.001, "epochs": 10, "batch_size": 256, "warmup_epochs": 5.0},
-    "base-to-novel": {"lr": 2e-6, "weight_decay": 0.001, "epochs": 11, "batch_size": 64, "warmup_epochs": 5.0},
-}
+    protocol: Recipe(
+        (protocol,), f"public configs, {protocol}",
+        {"lr": lr, "weight_decay": 0.001, "epochs": epochs, "batch_size": batch_size, "warmup_epochs": 5.0},
+    )
+    for protocol, lr, epochs, batch_size in (
+        ("closed-set", 8e-6, 30, 256), ("few-shot", 2e-6, 50, 64), ("zero-shot", 8e-6, 10, 256),
+        ("base-to-novel", 2e-6, 11, 64),
+    )
+}  # fmt: skip
 
 CARD = Card(
     "Rasheed et al., CVPR 2023",
@@ -89,5 +93,5 @@ PUBLISHED = [
     ),
     Published("ucf101", "zero-shot", 76.8, "Table 2"),
     Published("hmdb51", "zero-shot", 51.3, "Table 2"),
-    Published("kinetics600", "zero-shot", 71.2, "Table 2"),
+    Published("kinetics600_er", "zero-shot", 71.2, "Table 2"),
 ]

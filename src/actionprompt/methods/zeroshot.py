@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from actionprompt.backbone import CLIP
 from actionprompt.layers import TemporalTransformer
 from actionprompt.method import Method
-from actionprompt.paper import Card, Published
+from actionprompt.paper import Card, Recipe
 
 VIDEO_TEMPLATES = (
     "a photo of {}.",
@@ -82,6 +82,10 @@ class Model(Method):
     def open_vocabulary(self) -> bool:
         return self.config.head != "linear"
 
+    @property
+    def per_class(self) -> tuple[str, ...]:
+        return ("linear",)
+
     @torch.no_grad()
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         super().set_classes(names, names_zh)
@@ -100,17 +104,15 @@ class Model(Method):
 
 VARIANTS = {"linear": Config(head="linear"), "transformer": Config(head="transformer")}
 
-RECIPES = {"few-shot": {"lr": 1e-3, "weight_decay": 0.01, "epochs": 50, "batch_size": 64, "warmup_epochs": 5.0}}
-"""Ours: the papers train other modules."""
+RECIPES = {
+    "heads": Recipe(
+        ("closed-set", "few-shot", "base-to-novel"), "ours: the papers train other modules",
+        {"lr": 1e-3, "weight_decay": 0.01, "epochs": 50, "batch_size": 64, "warmup_epochs": 5.0},
+    )
+}  # fmt: skip
 
 CARD = Card(
     "Radford et al., ICML 2021",
     "nothing, or a linear or temporal head on frozen frames",
     "towers against transformers at full size; heads start at zero-shot",
 )
-
-PUBLISHED = [
-    Published("ucf101", "zero-shot", 73.8, "TC-CLIP (Kim et al., ECCV 2024), as `frozen CLIP`"),
-    Published("hmdb51", "zero-shot", 47.9, "TC-CLIP (Kim et al., ECCV 2024), as `frozen CLIP`"),
-    Published("kinetics600", "zero-shot", 68.1, "TC-CLIP (Kim et al., ECCV 2024), as `frozen CLIP`"),
-]

@@ -1,10 +1,10 @@
-"""Where towers come from: the embedded models, a folder in Hugging Face format, OpenAI's `.pt` files, the hub, or
-random weights of a published shape."""
+"""Where towers come from: the embedded models, a folder in Hugging Face format, OpenAI's `.pt` files, the hub, a run
+that tuned them, or random weights of a published shape."""
 
 from pathlib import Path
 
 from actionprompt.backbone import CLIP, ChineseTextTower
-from actionprompt.weights import chinese, hugging_face, openai, random
+from actionprompt.weights import chinese, hugging_face, openai, random, run
 
 TINY = "tiny"
 """The name of the small CLIP that ships with the package."""
@@ -16,7 +16,8 @@ def load_clip(name: str | Path) -> CLIP:
     """Load a CLIP.
 
     `name` is `"tiny"` (the embedded one), a folder in Hugging Face format, an OpenAI `.pt` file (TorchScript archive or
-    plain state dict), a hub name such as `openai/clip-vit-base-patch16`, or `random:ViT-B/16` for random weights.
+    plain state dict), a hub name such as `openai/clip-vit-base-patch16`, a run or model folder of this project whose
+    training tuned a tower, or `random:ViT-B/16` for random weights.
 
     Raises:
         ValueError: the file, folder or name is not a CLIP that can be loaded, with the next step.
@@ -26,8 +27,15 @@ def load_clip(name: str | Path) -> CLIP:
         return random.random_clip(name)
     if name == TINY:
         return hugging_face.from_folder(_asset("tiny_clip"), name=TINY)
+    if name.startswith(run.PREFIX):
+        raise ValueError(
+            f"the backbone {name} is the towers of a run, and only you know its folder: give it as the backbone "
+            f"(`--backbone RUN`; in Python `backbone=`)"
+        )
     if name.endswith((".pt", ".pth")):
         return openai.from_file(Path(name))
+    if run.is_model(folder := Path(name).expanduser()):
+        return run.tuned(load_clip(run.base_of(folder)), folder)
     return hugging_face.from_folder(hugging_face.find_folder(name), name=name)
 
 
