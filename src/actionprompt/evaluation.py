@@ -16,7 +16,7 @@ from actionprompt import records
 from actionprompt.clips import Broken, Clip, ClipList
 from actionprompt.config import DataConfig, Precision, Progress, to_json
 from actionprompt.features import autocast, cached, encode_clips
-from actionprompt.method import Features, Method
+from actionprompt.method import Features, Method, check_frames
 from actionprompt.metrics import Metrics, measure
 
 
@@ -71,6 +71,7 @@ def predict_clips(
     """Index into `clips` and the answer to each clip, or why it could not be read; in the clips' order.
 
     `cache` keeps frozen features on disk. Nothing about one clip depends on the others."""
+    check_frames(method, config)
     options: Any = {
         "device": device, "mixed_precision": mixed_precision, "batch_size": batch_size, "num_workers": num_workers,
         "seed": seed, "progress": progress,
@@ -182,8 +183,10 @@ def to_record(report: Report, *, seed: int, started: float, **facts: Any) -> dic
 
 
 def write_scores(path: Path, report: Report) -> None:
-    """The clips' class probabilities, for late fusion: `{"class_names", "scores": {key: [K]}, "labels", "broken"}`."""
+    """The clips' class probabilities, for late fusion: the fields list, class_names, scores (by key, [K]), labels and
+    broken."""
     scores = {key: [round(p, 6) for p in row] for key, row in report.probabilities.items()}
     labels, broken = report.labels, [item.key for item in report.broken]
-    record = {"class_names": report.class_names, "scores": scores, "labels": labels, "broken": broken}
+    lists = {"list": report.name, "class_names": report.class_names}
+    record = {**lists, "scores": scores, "labels": labels, "broken": broken}
     records.write(path, record)

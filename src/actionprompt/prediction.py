@@ -99,14 +99,16 @@ def load(
     *,
     class_names: Sequence[str] | None = None,
     class_names_zh: Sequence[str] | None = None,
+    backbone: str | Path | None = None,
     device: torch.device | str | None = None,
 ) -> Predictor:
-    """A trained model from the folder that training wrote, by default with the names it was trained on.
+    """A trained model from the folder that training wrote, by default with the names it was trained on. `backbone` says
+    where the backbone lies, if it is not where the model's manifest says.
 
     Raises:
         ValueError: no model there, a backbone that is not the same, or names a closed head cannot take.
     """
-    method, manifest = checkpoint.load(path, class_names=class_names, class_names_zh=class_names_zh)
+    method, manifest = checkpoint.load(path, backbone=backbone, class_names=class_names, class_names_zh=class_names_zh)
     config = from_json(DataConfig, manifest["data"]) if "data" in manifest else DataConfig()
     threshold = (manifest.get("none_of_these") or {}).get("below") if class_names is None else None
     return Predictor(method, config, device=device, none_below=threshold)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from actionprompt.clips import some
+
 
 def names(folder: Path) -> tuple[str, ...]:
     """The entries, sorted; files with a leading underscore are none."""
@@ -19,11 +21,16 @@ def load(package: str, name: str, known: Sequence[str], *, what: str) -> ModuleT
     Raises:
         ValueError: there is no such entry; with the nearest one.
     """
+    check(name, known, what=what)
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
+
+
+def check(name: str, known: Sequence[str], *, what: str) -> None:
+    """Raise ValueError, with the nearest name, for a name that is not known."""
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {some(known, 20)}"
         raise ValueError(f"there is no {what} {name!r}; {hint}")
-    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
 
 
 def summary(folder: Path, name: str) -> str:

@@ -11,8 +11,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ from torch import Tensor
 
 from actionprompt import checkpoint, data, features, records, transforms
 from actionprompt.checkpoint import MANIFEST, WEIGHTS
-from actionprompt.clips import Broken, ClipList, Position
-from actionprompt.config import DataConfig, Progress, TrainConfig, to_json
-from actionprompt.method import Method
+from actionprompt.clips import Broken, Clip, ClipList, Position, hold_out
+from actionprompt.config import NO_AUGMENTATION, DataConfig, Progress, TrainConfig, to_json
+from actionprompt.method import Method, check_frames
 
 OPTIMIZER, LOG = "optimizer.safetensors", "log.jsonl"
 FROM_CACHE = "cached features of one centre view, not augmented"
 FROM_PIXELS = "pixels of one view of random frames, augmented"
+FROM_FLOW = "optical flow of one view of random frames, in a random window, augment.flip applied"
 """What `trained_on` in the manifest says of the input of a training."""
 
 
@@ -80,26 +81,37 @@ def train(
     cache: bool = True,
     device: torch.device | str | None = None,
     on_step: Callable[[Step], None] | None = None,
+    on_epoch: Callable[[int], None] | None = None,
     on_encode: Progress | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> TrainResult:
     """Train `method` on `clips` and write the model to `folder`/model.
 
     A folder that holds checkpoints of the same run is resumed; of another run, refused. `cache` trains methods with
-    frozen features from the feature cache: one view of each clip, the centre one, without augmentation. `device` is the
-    one that accelerate chooses, or "cpu". Under `accelerate launch` every process calls this.
+    frozen features from the feature cache: one view of each clip, the centre one, without augmentation. With
+    `config.hold_out`, a share of every class is left out of the training (`clips.hold_out`) and named in the manifest;
+    `clips.txt` in the model folder lists the clips that were trained on. `facts` are further entries of the manifest.
+    `on_epoch` is called with the number of epochs done, after each of them; an interrupted run repeats the call of its
+    last epoch. `device` is the one that accelerate chooses, or "cpu". Under `accelerate launch` every process calls
+    this.
 
     Raises:
         ValueError: nothing to train, unreadable clips beyond `max_broken`, a folder of another run, options that
             contradict each other.
         FloatingPointError: the loss is not finite; the message lists the clips of the batch.
     """
-    folder = Path(folder)
-    _check(method, clips, config, data_config, from_pixels=not (cache and method.frozen_features))
+    folder, cached = Path(folder), cache and method.frozen_features
+    held: tuple[Clip, ...] = ()
+    if config.hold_out:
+        clips, validation = hold_out(clips, config.hold_out, config.seed)
+        held = validation.clips
+    data_config = used_data(method, data_config, cache=cache)
+    _check(method, clips, config, data_config)
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision, cpu=str(device) == "cpu", step_scheduler_with_optimizer=False,
         log_with="tensorboard", project_dir=folder / "tensorboard",
     )  # fmt: skip
-    run = _run_manifest(method, clips, config, data_config, cached=cache and method.frozen_features)
+    run = {**_run_manifest(method, clips, config, data_config, held, cached=cached), **to_json(facts or {})}
     here, world_size, rank = accelerator.device, accelerator.num_processes, accelerator.process_index
     if device is not None and torch.device(device).type != here.type:
         raise ValueError(f"expected device 'cpu', or none for the one accelerate chooses ({here}), got {str(device)!r}")
@@ -111,7 +123,7 @@ def train(
     model = accelerator.prepare_model(method)
 
     stored = None
-    if cache and method.frozen_features:
+    if cached:
         with accelerator.main_process_first():
             stored = features.cached(
                 method, clips.clips, data_config.centre_view, device=here, num_workers=config.num_workers,
@@ -152,6 +164,9 @@ def train(
                 accelerator.log({f"train/{k}": v for k, v in entry.items() if k != "step"}, step=done)
                 if on_step is not None:
                     on_step(Step(done, num_steps, epoch, losses, config.lr * lr))
+            if on_epoch is not None and done % steps_per_epoch == 0:
+                on_epoch(done // steps_per_epoch)
+                method.train()
             save_now = done % config.save_every_steps == 0 if config.save_every_steps else done % steps_per_epoch == 0
             if save_now and done < num_steps and accelerator.is_main_process:
                 _save_checkpoint(folder, done, run, method, optimizer)
@@ -161,8 +176,11 @@ def train(
     if stored is not None:
         broken.update((item.key, item) for item in stored.broken)
     if accelerator.is_main_process:
-        facts = {**run, "broken": sorted(broken), "provenance": records.provenance(seed=config.seed)}
-        checkpoint.save(folder / "model", method, **{k: v for k, v in facts.items() if k not in _IN_MANIFEST})
+        entries = {**run, "broken": sorted(broken), "provenance": records.provenance(seed=config.seed)}
+        checkpoint.save(
+            folder / "model", method, trained_clips=[clip.key for clip in clips.clips],
+            **{k: v for k, v in entries.items() if k not in _IN_MANIFEST},
+        )  # fmt: skip
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -201,23 +219,27 @@ class _Source:
             yield _Micro(None, self.features[rows], self._targets(self.labels[rows]), keys, ())
 
     def _from_pixels(self, parts: list[list[Position]]) -> Iterator[_Micro]:
-        clip, config, side_px = self.method.clip, self.config, self.method.clip.image.image_size
+        method, config, side_px = self.method, self.config, self.method.frame_shape[-1]
         dataset = data.VideoDataset(
-            self.clips.clips, self.data_config, side_px=side_px, training=True, seed=config.seed
+            self.clips.clips, self.data_config, side_px=side_px, training=True, seed=config.seed, flow=method.flow
         )
         for batch in data.loader(dataset, parts, num_workers=config.num_workers):
             if not batch.key:
                 yield _Micro(None, None, batch.label, (), batch.broken)
                 continue
-            video = transforms.augment(
-                batch.video.to(self.device, non_blocking=True)[:, 0],
-                batch.aspect,
-                self.data_config.augment,
-                side_px=side_px,
-                mean=clip.mean,
-                std=clip.std,
-                rngs=[data.clip_rng(config.seed, position, "augment") for position in batch.position],
-            )
+            video = batch.video.to(self.device, non_blocking=True)[:, 0]
+            if method.flow is not None:
+                video = method.normalise(video)
+            else:
+                video = transforms.augment(
+                    video,
+                    batch.aspect,
+                    self.data_config.augment,
+                    side_px=side_px,
+                    mean=method.clip.mean,
+                    std=method.clip.std,
+                    rngs=[data.clip_rng(config.seed, position, "augment") for position in batch.position],
+                )
             targets = self._targets(batch.label.to(self.device))
             if config.mixup > 0:
                 rng = data.clip_rng(config.seed, batch.position[0], "mixup")
@@ -284,7 +306,12 @@ def _split(batch: list[Position], parts: int) -> list[list[Position]]:
     return [batch[start : start + size] for start in range(0, len(batch), size)]
 
 
-def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig, *, from_pixels: bool) -> None:
+def used_data(method: Method, config: DataConfig, *, cache: bool) -> DataConfig:
+    """The data options as a training uses them: none of the augmentation is applied to cached features."""
+    return replace(config, augment=NO_AUGMENTATION) if cache and method.frozen_features else config
+
+
+def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig) -> None:
     if not any(parameter.requires_grad for parameter in method.parameters()):
         name = method.name
         raise ValueError(f"{name} has nothing to train with these options; evaluate it, or choose a trained variant")
@@ -292,13 +319,28 @@ def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: Da
         raise ValueError(f"{clips.name} and the method do not have the same class names")
     if not clips.clips:
         raise ValueError(f"{clips.name}: expected clips to train on, got none")
-    if from_pixels and not clips.flip and data_config.augment.flip > 0:
+    check_frames(method, data_config)
+    if not clips.flip and data_config.augment.flip > 0:
         raise ValueError(
             f"{clips.name}: left and right are classes of their own: expected augment.flip 0, got "
             f"{data_config.augment.flip}; add --data.augment.flip 0"
         )
+    if method.flow is not None:
+        _check_flow(method, config, data_config)
     if config.mixup > 0 and method.frozen_features:
         raise ValueError("mixup mixes pixels: expected mixup=0 with cached features (or cache=False)")
+
+
+def _check_flow(method: Method, config: TrainConfig, data_config: DataConfig) -> None:
+    if config.gradient_checkpointing:
+        raise ValueError(f"{method.name} has no transformer layers to recompute: expected gradient_checkpointing False")
+    given, off = to_json(data_config.augment), to_json(replace(NO_AUGMENTATION, flip=data_config.augment.flip))
+    different = [f"augment.{name} {off[name]} instead of {given[name]}" for name in off if off[name] != given[name]]
+    if different:
+        raise ValueError(
+            f"{method.name} takes optical flow, which is neither resized nor coloured in training but taken in random "
+            f"windows and flipped: expected {', '.join(different)}; the recipes of {method.name} set this"
+        )
 
 
 def _allow_broken(broken: Iterable[Broken], allowed: int) -> None:
@@ -323,17 +365,19 @@ def _optimizer_groups(method: Method, config: TrainConfig) -> list[dict[str, Any
 
 
 def _run_manifest(
-    method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig, *, cached: bool
+    method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig, held: Sequence[Clip], *, cached: bool
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
+    held_out = {"share": config.hold_out, "seed": config.seed, "clips": len(held), "keys": [clip.key for clip in held]}
     return to_json(
         {
+            **({"held_out": held_out} if held else {}),
             "method": method.name,
             "config": method.config,
             "backbone": method.clip_sha256,
             "train": config,
             "data": data_config,
-            "trained_on": FROM_CACHE if cached else FROM_PIXELS,
+            "trained_on": FROM_CACHE if cached else FROM_PIXELS if method.flow is None else FROM_FLOW,
             "list": clips.name,
             "list_sha256": clips.sha256,
             "classes_sha256": clips.classes_sha256,

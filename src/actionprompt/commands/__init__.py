@@ -12,8 +12,8 @@ from actionprompt import registry
 
 FOLDER = Path(__file__).parent
 ORDER = (
-    "demo", "teach", "train", "eval", "predict", "run", "results", "bench", "data", "check", "fuse", "explain",
-    "tune-fusion", "list",
+    "demo", "teach", "train", "import", "eval", "predict", "run", "paper", "results", "bench", "data", "check", "fuse",
+    "explain", "tune-fusion", "list",
 )  # fmt: skip
 """The verbs in the order of the help."""
 

@@ -11,55 +11,56 @@ from rich.table import Table
 
 from actionprompt import checkpoint, methods
 from actionprompt.backbone import default_device
-from actionprompt.commands._shared import Clips, bar, out, print_broken
-from actionprompt.config import DataConfig, from_json
+from actionprompt.commands._shared import Clips, bar, data_of, find_model, out, print_broken
+from actionprompt.config import DataConfig
 from actionprompt.evaluation import Report, evaluate, to_record, write_scores
 from actionprompt.records import write
 from actionprompt.weights import TINY, load_clip
 
 
-@dataclass(frozen=True)
-class Eval:
-    model: tyro.conf.Positional[str]
-    """A run or model folder, or `zeroshot`."""
-    clips: Clips = field(default_factory=Clips)
-    part: str = "test"
-    """Part of the data set to measure on."""
-    backbone: str = TINY
-    """Of `zeroshot`; a trained model knows its own."""
-    json: Path | None = None
-    """Write the record here."""
-    scores: Path | None = None
-    """Write every clip's class probabilities here, for `fuse`."""
-    bf16: bool = False
-    """bf16 autocast."""
-    batch_size: int = 8
-    """Clips encoded at once."""
-    num_workers: int = 2
-    """Decoding processes; 0 decodes in this one."""
-    cache: bool = True
-    """Keep frozen features on disk."""
-    data: DataConfig | None = None
-    """Frames and views; by default those the model was trained with."""
-    seed: int = 0
-    """Of random frame groups."""
-
-
 def main(args: Sequence[str]) -> int:
+    trained = find_model(args)
+
+    @dataclass(frozen=True)
+    class Eval:
+        model: tyro.conf.Positional[str]
+        """A run or model folder, or `zeroshot`."""
+        clips: Clips = field(default_factory=Clips)
+        part: str = "test"
+        """Part of the data set to measure on."""
+        backbone: str | None = None
+        """Of `zeroshot`: `tiny` (the default), a folder, file or hub name. Of a trained model: where the backbone lies,
+        if it is not where the model's manifest says."""
+        json: Path | None = None
+        """Write the record here."""
+        scores: Path | None = None
+        """Write every clip's class probabilities here, for `fuse`."""
+        bf16: bool = False
+        """bf16 autocast."""
+        batch_size: int = 8
+        """Clips encoded at once."""
+        num_workers: int = 2
+        """Decoding processes; 0 decodes in this one."""
+        cache: bool = True
+        """Keep frozen features on disk."""
+        data: DataConfig = field(default_factory=lambda: data_of(trained) if trained else DataConfig())
+        """Frames and views. The defaults are those the model was trained with."""
+        seed: int = 0
+        """Of random frame groups."""
+
     options = tyro.cli(Eval, args=list(args), prog="actionprompt eval", description=__doc__)
     started = time.time()
     clips = options.clips.load(options.part)
     if options.model == "zeroshot":
-        method = methods.build("zeroshot", load_clip(options.backbone), clips.class_names, clips.class_names_zh)
-        config = options.data or DataConfig()
+        clip = load_clip(options.backbone or TINY)
+        method = methods.build("zeroshot", clip, clips.class_names, clips.class_names_zh)
     else:
-        method, manifest = checkpoint.load(options.model)
+        method, _ = checkpoint.load(options.model, backbone=options.backbone)
         if method.class_names != clips.class_names:
             method.set_classes(clips.class_names, clips.class_names_zh)
-        config = options.data or from_json(DataConfig, manifest["data"])
     with bar("clips") as progress:
         report = evaluate(
-            method, clips, config, device=default_device(), mixed_precision="bf16" if options.bf16 else "no",
+            method, clips, options.data, device=default_device(), mixed_precision="bf16" if options.bf16 else "no",
             batch_size=options.batch_size, num_workers=options.num_workers, seed=options.seed, cache=options.cache,
             progress=progress,
         )  # fmt: skip

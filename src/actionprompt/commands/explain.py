@@ -19,6 +19,8 @@ class Explain:
     """File to write: .png (a strip), .gif or .mp4; may be given again for another."""
     model: Path
     """A run or model folder."""
+    backbone: str | None = None
+    """Where the model's backbone lies, if it is not where its manifest says."""
     num_layers: int = 3
     """Last layers whose attention is averaged."""
 
@@ -27,9 +29,14 @@ def main(args: Sequence[str]) -> int:
     options = tyro.cli(Explain, args=list(args), prog="actionprompt explain", description=__doc__)
     if not options.out:
         raise ValueError("expected a file to write; give --out FILE.png")
-    predictor = load(options.model)
+    predictor = load(options.model, backbone=options.backbone)
     result = explain.explain(
-        options.video, predictor.method, predictor.config, num_layers=options.num_layers, device=predictor.device
+        options.video,
+        predictor.method,
+        predictor.config,
+        backbone=options.backbone,
+        num_layers=options.num_layers,
+        device=predictor.device,
     )
     for path in options.out:
         explain.write(path, result)

@@ -28,8 +28,9 @@ class Predict:
     """Class names to tell apart, separated by commas."""
     labels_file: Path | None = None
     """The same, one per line."""
-    backbone: str = TINY
-    """Of zero-shot recognition."""
+    backbone: str | None = None
+    """Of zero-shot recognition; by default `tiny`. Of a trained model: where the backbone lies, if it is not where the
+    model's manifest says."""
     top: int = 5
     """How many classes to show."""
     json: Path | None = None
@@ -45,9 +46,9 @@ def main(args: Sequence[str]) -> int:
     paths = find_videos(options.videos)
     names = class_names(options.labels, options.labels_file)
     if options.model is not None:
-        predictor = load(options.model, class_names=names)
+        predictor = load(options.model, class_names=names, backbone=options.backbone)
     elif names is not None:
-        predictor = zero_shot(names, backbone=options.backbone)
+        predictor = zero_shot(names, backbone=options.backbone or TINY)
     else:
         raise ValueError('expected --model RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
     results: list[Prediction] = []

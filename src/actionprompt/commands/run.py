@@ -1,6 +1,6 @@
 """Run a whole protocol with a method and write its record: actionprompt run METHOD --protocol few-shot --out DIR"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from actionprompt import checkpoint
 from actionprompt.clips import ClipList
-from actionprompt.commands._shared import Clips, bar, choose_method, describe_choices, out
+from actionprompt.commands._shared import Chosen, Clips, bar, choose_method, describe_choices, err, out
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.evaluation import Report, write_scores
 from actionprompt.records import write
@@ -18,7 +18,8 @@ from actionprompt.study import experiment, protocols
 from actionprompt.weights import TINY
 
 
-def main(args: Sequence[str]) -> int:
+def read(args: Sequence[str]) -> tuple[Chosen, Any]:
+    """The method that the arguments choose, and all options."""
     chosen = choose_method(args, "run")
     module: Any = chosen.module
 
@@ -27,23 +28,38 @@ def main(args: Sequence[str]) -> int:
         out: Path
         """Folder of the records, `DATASET/PROTOCOL/METHOD-VARIANT-sSEED.json`; models go to its `models`, scores to
         its `scores`."""
+        variant: str = ""
+        """A row of the paper's ablations, by the name that `actionprompt list METHOD` gives."""
+        recipe: str | None = None
+        """Settings by name (`actionprompt list METHOD`). By default the method's recommended ones for the protocol;
+        `none` for the program's own."""
+        config: Path | None = None
+        """Options of an earlier run, from its record or the manifest of its model."""
         protocol: protocols.Protocol = "closed-set"
         """What is trained on and tested; zero-shot tests without target training."""
         model: Path | None = None
         """For zero-shot: a model trained on another data set; without it the method is tested untrained."""
+        start_from: Path | None = None
+        """A run of this method on other data whose weights every training starts from; what belongs to its classes
+        starts anew."""
         clips: Clips = field(default_factory=Clips)
         splits: tuple[int, ...] = (1,)
         """Official splits; several give their mean. Few-shot takes one."""
-        shots: int = 16
-        """Clips per class in few-shot and base-to-novel."""
+        shots: int | None = None
+        """Clips per class in few-shot and base-to-novel; 16 by default."""
         published: tuple[Path, ...] = ()
         """Published few-shot lists to use instead of drawing."""
         seeds: tuple[int, ...] = (0,)
         """A record each: seed of the draw, the weights and the order."""
+        at_epochs: tuple[int, ...] = ()
+        """Also test after these epochs of the training; the record and a plot show accuracy by epochs."""
         also: tuple[str, ...] = ()
         """Parts to test on in addition to `test`: `scene_bias` for ActionWorld's test set with the scenes changed."""
         backbone: str = TINY
-        """`tiny` (embedded), a folder, an OpenAI .pt file, or a hub name such as openai/clip-vit-base-patch16."""
+        """`tiny` (embedded), a folder, an OpenAI .pt file, a hub name such as openai/clip-vit-base-patch16, or a run
+        whose tuned towers are used."""
+        cache: bool = True
+        """Train and test methods with frozen features from the feature cache."""
         scores: bool = False
         """Also write every clip's class probabilities."""
         skip_existing: bool = False
@@ -53,20 +69,39 @@ def main(args: Sequence[str]) -> int:
         data: DataConfig = field(default_factory=lambda: chosen.data)
         train: TrainConfig = field(default_factory=lambda: chosen.train)
 
-    prog, about = f"actionprompt run {chosen.name}", describe_choices(chosen)
-    options: Run = tyro.cli(Run, args=chosen.rest, prog=prog, description=about)
+        def load(self, split: int, part: str) -> ClipList:
+            return replace(self.clips, split=split).load(part)
 
-    def load(split: int, part: str) -> ClipList:
-        return replace(options.clips, split=split).load(part)
+        def check(self) -> None:
+            """Raise ValueError for lists of clips that cannot be read, without running anything."""
+            for split in self.splits:
+                for part in ("test", *self.also, *(() if self.protocol == "zero-shot" else ("train",))):
+                    self.load(split, part)
+
+    prog, about = f"actionprompt run {chosen.name}", describe_choices(chosen)
+    return chosen, tyro.cli(Run, args=list(args[1:]), prog=prog, description=about)
+
+
+def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dict[str, Any]] | None = None) -> int:
+    """`about` takes the data set and the figures of a record and returns what the record says of the row of a paper
+    that the run belongs to."""
+    chosen, options = read(args)
+    err.print(escape(chosen.source), soft_wrap=True, highlight=False)
+    drawn = options.protocol in ("few-shot", "base-to-novel")
+    if options.shots is not None and not drawn:
+        raise ValueError(
+            f"--shots belongs to few-shot and base-to-novel: add --protocol few-shot, got {options.protocol}"
+        )
 
     trained_on = checkpoint.read_manifest(options.model)["class_names"] if options.model else ()
     unread = False
     for seed in options.seeds:
-        plan = protocols.plan(
-            options.protocol, load, splits=options.splits, shots=options.shots, seed=seed, published=options.published,
-            also=options.also, views=(options.data.num_clips, options.data.num_crops), trained_on=trained_on,
-        )  # fmt: skip
         train = replace(options.train, seed=seed)
+        plan = protocols.plan(
+            options.protocol, options.load, splits=options.splits, shots=options.shots or 16, seed=seed,
+            published=options.published, also=options.also, views=(options.data.num_clips, options.data.num_crops),
+            trained_on=trained_on, hold_out=train.hold_out,
+        )  # fmt: skip
         path = options.out / experiment.record_path(
             plan, chosen.name, chosen.variant, dataset=options.clips.dataset, size=options.clips.size, seed=seed
         )
@@ -85,14 +120,18 @@ def main(args: Sequence[str]) -> int:
         with bar(f"{name}: training") as step, bar("encoding") as encode, bar("testing") as test:
             record = experiment.run(
                 plan, chosen.name, options.out / "models" / name, config=options.method, variant=chosen.variant,
-                dataset=options.clips.dataset, backbone=options.backbone, model=options.model, train_config=train,
-                data_config=options.data, keep=keep if options.scores else None,
+                recipe=chosen.recipe, dataset=options.clips.dataset, backbone=options.backbone, model=options.model,
+                start_from=options.start_from, train_config=train, data_config=options.data, cache=options.cache,
+                at_epochs=options.at_epochs, keep=keep if options.scores else None,
                 callbacks=experiment.Callbacks(
                     lambda s: step(s.step, s.num_steps, f"loss {s.losses['loss']:.3f}"), encode, test
                 ),
             )  # fmt: skip
         unread |= any(t["unreadable"] for p in record["metrics"].values() for t in p.values())
-        write(path, {**record, "size": options.clips.size})
+        record["size"] = options.clips.size
+        if about is not None:
+            record["paper"] = about(options.clips.dataset, record["figures"])
+        write(path, record)
         figures = "   ".join(f"{key} {value:.2f} %" for key, value in record["figures"].items())
         out.print(escape(f"{path}: {figures}"), soft_wrap=True)
     return 1 if unread else 0

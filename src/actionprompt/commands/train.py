@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from rich.markup import escape
 
-from actionprompt import methods
-from actionprompt.commands._shared import Clips, bar, choose_method, describe_choices, out, print_broken
+from actionprompt import checkpoint, methods
+from actionprompt.commands._shared import Chosen, Clips, bar, choose_method, describe_choices, err, out, print_broken
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.training import train
 from actionprompt.weights import TINY, load_clip
 
 
-def main(args: Sequence[str]) -> int:
+def read(args: Sequence[str]) -> tuple[Chosen, Any]:
+    """The method that the arguments choose, and all options."""
     chosen = choose_method(args, "train")
     module: Any = chosen.module
 
@@ -22,28 +24,51 @@ def main(args: Sequence[str]) -> int:
     class Train:
         out: Path
         """Folder of the run: model, log, TensorBoard, checkpoints. A run that was killed resumes when called again."""
+        variant: str = ""
+        """A row of the paper's ablations, by the name that `actionprompt list METHOD` gives."""
+        recipe: str | None = None
+        """Settings by name (`actionprompt list METHOD`). By default the method's recommended ones for closed-set;
+        `none` for the program's own."""
+        config: Path | None = None
+        """Options of an earlier run, from its record or the manifest of its model."""
         clips: Clips = field(default_factory=Clips)
         part: str = "train"
         """Part of the data set to train on."""
         backbone: str = TINY
-        """`tiny` (embedded), a folder, an OpenAI .pt file, or a hub name such as openai/clip-vit-base-patch16."""
+        """`tiny` (embedded), a folder, an OpenAI .pt file, a hub name such as openai/clip-vit-base-patch16, or a run
+        whose tuned towers are used."""
+        start_from: Path | None = None
+        """A run of this method on other data whose weights training starts from; what belongs to its classes starts
+        anew."""
         cache: bool = True
         """Train methods with frozen features from the feature cache."""
         method: module.Config = field(default_factory=lambda: chosen.method)
         data: DataConfig = field(default_factory=lambda: chosen.data)
         train: TrainConfig = field(default_factory=lambda: chosen.train)
 
+        def check(self) -> None:
+            """Raise ValueError for a list of clips that cannot be read, without running anything."""
+            self.clips.load(self.part)
+
     prog, about = f"actionprompt train {chosen.name}", describe_choices(chosen)
-    options: Train = tyro.cli(Train, args=chosen.rest, prog=prog, description=about)
+    return chosen, tyro.cli(Train, args=list(args[1:]), prog=prog, description=about)
+
+
+def main(args: Sequence[str]) -> int:
+    chosen, options = read(args)
+    err.print(escape(chosen.source), soft_wrap=True, highlight=False)
     clips = options.clips.load(options.part)
     method = methods.build(
         chosen.name, load_clip(options.backbone), clips.class_names, clips.class_names_zh, config=options.method,
         seed=options.train.seed,
     )  # fmt: skip
+    facts: dict[str, Any] = {"variant": chosen.variant, "recipe": chosen.recipe}
+    if options.start_from is not None:
+        facts["start_from"] = checkpoint.start_from(method, options.start_from)
     with bar("training") as step, bar("encoding frames") as encoding:
         result = train(
             method, clips, options.out, config=options.train, data_config=options.data, cache=options.cache,
-            on_encode=encoding,
+            on_encode=encoding, facts=facts,
             on_step=lambda s: step(s.step, s.num_steps, f"epoch {s.epoch + 1}  loss {s.losses['loss']:.3f}"),
         )  # fmt: skip
     print_broken(result.broken)

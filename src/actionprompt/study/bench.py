@@ -79,11 +79,11 @@ class Ruler:
         self.batch_size, self.num_classes, self.repeats = batch_size, num_classes, repeats
         self.chip = peak_flops(torch.cuda.get_device_name()) if self.cuda else None
         self.tower = tower.to(device).requires_grad_(False)
-        self.frames = self.video(num_frames, side_px).flatten(0, 1)
+        self.frames = self.video(num_frames, 3, side_px, side_px).flatten(0, 1)
         self.bare = partial(self.infer, self.prepared(self.tower), self.frames)
 
-    def video(self, num_frames: int, side_px: int) -> Tensor:
-        shape = (self.batch_size, num_frames, 3, side_px, side_px)
+    def video(self, num_frames: int, *frame_shape: int) -> Tensor:
+        shape = (self.batch_size, num_frames, *frame_shape)
         return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
 
     def prepared(self, model: nn.Module) -> Callable[..., Any]:
@@ -126,8 +126,8 @@ class Ruler:
         before = torch.cuda.memory_allocated() if self.cuda else 0
         model = build().to(self.device).eval()
         is_peer = isinstance(model, Peer)
-        frames, side = (model.num_frames, model.side_px) if is_peer else (len(self.frames) // self.batch_size, None)
-        video = self.video(frames, side or self.frames.shape[-1])
+        frames = model.num_frames if is_peer else len(self.frames) // self.batch_size
+        video = self.video(frames, *((3, model.side_px, model.side_px) if is_peer else model.frame_shape))
         labels = torch.arange(self.batch_size, device=self.device) % self.num_classes
         trained = [p for p in model.parameters() if p.requires_grad]
         run, held = self.prepared(model), [*model.parameters(), *model.buffers(), video, labels]
@@ -314,9 +314,10 @@ def batch_memory(method: Method, device: str = "cpu") -> list[dict[str, Any]]:
                 model = copy.deepcopy(method)
             without_numbers.enter_context(mode)
             without_numbers.enter_context(mock.patch.object(torch.Tensor, "unique", _all_different))
-        side, cases = model.clip.image.image_size, []
+        cases: list[dict[str, Any]] = []
         optimizer = torch.optim.AdamW(model.param_groups(1e-6))
-        video = torch.randn(PUBLISHED_BATCH, getattr(method.config, "num_frames", 8), 3, side, side, device=device)
+        num_frames = getattr(method.config, "num_frames", 8)
+        video = torch.randn(PUBLISHED_BATCH, num_frames, *model.frame_shape, device=device)
         labels = torch.arange(PUBLISHED_BATCH, device=device) % len(method.class_names)
         step = partial(training_step, model, optimizer, device=device)
         step(video[:1], labels[:1], bf16=False)  # makes the optimiser's states

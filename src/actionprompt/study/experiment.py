@@ -3,7 +3,7 @@
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import torch
 from accelerate import PartialState
 
 from actionprompt import checkpoint, datasets, methods, records
+from actionprompt.clips import ClipList
 from actionprompt.config import DataConfig, Progress, TrainConfig, to_json
 from actionprompt.evaluation import Report, evaluate
+from actionprompt.method import Method
 from actionprompt.study.protocols import Plan, summarise
-from actionprompt.training import Step, train
-from actionprompt.weights import load_clip
+from actionprompt.training import FROM_FLOW, FROM_PIXELS, Step, train, used_data
+from actionprompt.weights import TINY, load_clip
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,15 @@ def run(
     *,
     config: Any | None = None,
     variant: str = "",
+    recipe: str = "",
     dataset: str = "",
     backbone: str = "tiny",
     model: Path | None = None,
+    start_from: Path | None = None,
     train_config: TrainConfig,
     data_config: DataConfig,
+    cache: bool = True,
+    at_epochs: Sequence[int] = (),
     device: torch.device | str | None = None,
     callbacks: Callbacks | None = None,
     keep: Callable[[str, str, Report], None] | None = None,
@@ -51,21 +57,28 @@ def run(
 
     Models and checkpoints are written to `folder`/<part>. A finished part is not trained again; an interrupted one
     resumes. A method with nothing to train is only tested. The last epoch is reported. `model` is a trained model of
-    this method, for plans that train nothing (zero-shot). `keep` is called with part name, test name and report after
-    each test. The record's `figures` are percentages; `variant` and `dataset` are the names it is stored under.
+    this method, for plans that train nothing (zero-shot); `start_from` is one whose weights every training starts from
+    (`checkpoint.start_from`). `keep` is called with part name, test name and report after each test. With `at_epochs`,
+    the first test of each part is also run after these epochs of the training, and the record's `by_epoch` has the
+    top-1 accuracies. The record's `figures` are percentages; `variant`, `recipe` and `dataset` are the names it is
+    stored under.
 
     Under `accelerate launch` every process must call this, and every process gets the record.
 
     Raises:
-        ValueError: `model` with a plan that trains, or a model of another method.
+        ValueError: `model` with a plan that trains, a model of another method, `start_from` or `at_epochs` without a
+            training, or epochs beyond the last.
     """
     started, folder, callbacks = time.time(), Path(folder), callbacks or Callbacks()
+    if any(not 1 <= epoch <= train_config.epochs for epoch in at_epochs):
+        raise ValueError(f"expected at_epochs within the {train_config.epochs} epochs, got {tuple(at_epochs)}")
     config = config if config is not None else methods.get(method).Config()
     on = torch.device(device) if device is not None else PartialState().device
     clip = load_clip(backbone) if model is None else None  # a trained model brings its own
     accuracies: dict[str, dict[str, float]] = {}
     metrics: dict[str, dict[str, Any]] = {}
     facts: dict[str, Any] = {}
+    by_epoch: dict[str, dict[str, float]] = {}
     for part in plan.parts:
         home = folder / part.name
         classes = part.train or next(iter(part.tests.values()))
@@ -78,7 +91,7 @@ def run(
         else:
             if part.train is not None:
                 raise ValueError(f"{plan.protocol} trains its own model: expected model=None, got {model}")
-            trained, manifest = checkpoint.load(model)
+            trained, manifest = checkpoint.load(model, backbone=None if backbone == TINY else backbone)
             if manifest["method"] != method:
                 raise ValueError(f"expected a model of {method}, but {model} is a {manifest['method']}")
             config = trained.config
@@ -87,20 +100,33 @@ def run(
             "backbone": {"name": trained.clip.name, "sha256": trained.clip_sha256},
             "trained_parameters": sum(p.numel() for p in trained.parameters() if p.requires_grad),
         }
-        if part.train is not None and facts["trained_parameters"]:
+        trains = part.train is not None and facts["trained_parameters"] > 0
+        if not trains and (start_from is not None or at_epochs):
+            raise ValueError(f"{method} trains nothing under {plan.protocol}: leave out start_from and at_epochs")
+        if trains:
+            assert part.train is not None
+            copied = checkpoint.start_from(trained, start_from) if start_from is not None else None
             if not (home / "model" / checkpoint.MANIFEST).is_file():
+                own = {"variant": variant, "recipe": recipe, **({"start_from": copied} if copied else {})}
+                test_at = _at_epochs(
+                    trained, next(iter(part.tests.values())), home / BY_EPOCH, at_epochs, data_config,
+                    device=on, mixed_precision=train_config.mixed_precision, num_workers=train_config.num_workers,
+                    seed=train_config.seed, progress=callbacks.evaluate,
+                )  # fmt: skip
                 train(
-                    trained, part.train, home, config=train_config, data_config=data_config, device=device,
-                    on_step=callbacks.step, on_encode=callbacks.encode,
+                    trained, part.train, home, config=train_config, data_config=data_config, cache=cache,
+                    device=device, on_step=callbacks.step, on_epoch=test_at, on_encode=callbacks.encode, facts=own,
                 )  # fmt: skip
             trained, manifest = checkpoint.load(home / "model", clip=copy.deepcopy(clip))
-            facts["trained_on"] = manifest.get("trained_on")
+            facts |= {"trained_on": manifest.get("trained_on"), "start_from": copied, "cache": cache}
+            if at_epochs:
+                by_epoch[part.name] = _read_epochs(home / BY_EPOCH, at_epochs)
         for name, test in part.tests.items():
             with torch.no_grad():
                 trained.set_classes(test.class_names, test.class_names_zh)
             report = evaluate(
                 trained, test, data_config, device=on, mixed_precision=train_config.mixed_precision,
-                num_workers=train_config.num_workers, seed=train_config.seed, progress=callbacks.evaluate,
+                num_workers=train_config.num_workers, seed=train_config.seed, cache=cache, progress=callbacks.evaluate,
             )  # fmt: skip
             if keep is not None:
                 keep(part.name, name, report)
@@ -111,15 +137,45 @@ def run(
         "dataset": dataset,
         "method": method,
         "variant": variant,
+        "recipe": recipe,
         "config": to_json(config),
         **facts,
         "train": to_json(train_config),
-        "data": to_json(data_config),
+        "data": to_json(used_data(trained, data_config, cache=cache)),
+        **({"by_epoch": by_epoch} if by_epoch else {}),
         "epoch_rule": "last",
         "plan": plan.record(),
         "figures": summarise(plan, accuracies),
         "metrics": metrics,
     }
+
+
+BY_EPOCH = "by_epoch.json"
+"""File of a part's folder: top-1 accuracy by number of epochs, written during the training."""
+
+
+def _at_epochs(
+    method: Method, test: ClipList, path: Path, epochs: Sequence[int], config: DataConfig, **options: Any
+) -> Callable[[int], None] | None:
+    """The `on_epoch` callback that tests the method as it is after some epochs and writes the accuracy to `path`."""
+
+    def measure(epoch: int) -> None:
+        if epoch in epochs:
+            top1 = evaluate(method, test, config, cache=False, **options).metrics.top1
+            known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            records.write(path, {**known, str(epoch): top1})
+
+    return measure if epochs else None
+
+
+def _read_epochs(path: Path, epochs: Sequence[int]) -> dict[str, float]:
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    missing = [epoch for epoch in epochs if str(epoch) not in known]
+    if missing:
+        raise ValueError(
+            f"{path.parent} holds a training that was not tested after the epochs {missing}; choose another folder"
+        )
+    return {str(epoch): known[str(epoch)] for epoch in epochs}
 
 
 def record_path(plan: Plan, method: str, variant: str, *, dataset: str, size: str | None, seed: int) -> Path:
@@ -134,7 +190,10 @@ def record_path(plan: Plan, method: str, variant: str, *, dataset: str, size: st
 def differences(path: Path, *, backbone: str, data_config: DataConfig, train_config: TrainConfig) -> list[str]:
     """How the options of the existing record at `path` differ from these, one line per option."""
     there = json.loads(path.read_text(encoding="utf-8"))
-    now = {"backbone": {"name": backbone}, "data": to_json(data_config), "train": to_json(train_config)}
+    data = to_json(data_config)
+    if there.get("trained_on") not in (FROM_PIXELS, FROM_FLOW):
+        data = {name: value for name, value in data.items() if name != "augment"}  # none of it is applied
+    now = {"backbone": {"name": backbone}, "data": data, "train": to_json(train_config)}
     return [
         f"{part}.{name} {there[part].get(name)}, now {value}"
         for part, fields in now.items()

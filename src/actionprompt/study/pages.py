@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actionprompt import methods
+from actionprompt import methods, papers
 from actionprompt.paper import Published
-from actionprompt.study import bench, leaderboard, tables
+from actionprompt.study import bench, leaderboard, paper_tables, tables
 
 REQUIRED = ("command", "commit", "seed", "date", "hardware", "versions", "hours", "backbone", "plan", "figures", "data")
 BASELINE = "baseline"
@@ -83,7 +83,7 @@ def results_page(records: Sequence[dict[str, Any]]) -> str:
     parts.append("## Published numbers")
     settings = ("data set", "protocol", "variant", "backbone", "frames", "views")
     for name in methods.names():
-        published = [_published_row(item) for item in methods.get(name).PUBLISHED]
+        published = [_published_row(item) for item in papers.published(name)]
         if published:
             head = [*settings, "top-1 %", "source"]
             parts += [f"### {name}", tables.table([head, *published], once=settings)]
@@ -124,15 +124,16 @@ def method_table(records: Sequence[dict[str, Any]]) -> str:
     world = leaderboard.world_records(records)
     for name in methods.names():
         module = methods.get(name)
-        shots = {p.dataset: f"{p.top1:.1f}" for p in module.PUBLISHED if p.protocol == "few-shot K=4" and not p.variant}
+        numbers = [p for p in papers.published(name) if p.protocol == "few-shot K=4" and not p.variant]
+        shots = {p.dataset: f"{p.top1:.1f}" for p in numbers}
         published = " / ".join(shots.get(dataset, "") for dataset in ("hmdb51", "ucf101")) if shots else ""
         ours = [
             leaderboard.figure_values(world, name, "", "accuracy", "closed-set", "zero-shot"),
             leaderboard.kind_percents(world, name, "", "pair", "closed-set", "zero-shot"),
         ]
-        card = module.CARD
+        card, mark = module.CARD, leaderboard.MARK if (name, "") in leaderboard.OUTDATED else ""
         link = f"[`{name}`](src/actionprompt/methods/{name}.py)"
-        rows.append([link, card.paper, card.adds, published, *(tables.mean_std(values) for values in ours)])
+        rows.append([link, card.paper, card.adds, published, *(tables.mean_std(values) + mark for values in ours)])
     return tables.table(rows)
 
 
@@ -148,8 +149,8 @@ def fill(
 ) -> str:  # fmt: skip
     """A page with all its generated parts up to date. The parts are
 
-    - `methods`: the README's table; `tables DATASET`: all records of a data set;
-    - of ActionWorld `small`: `leaderboard`, `kinds`, `few-shot`, `base-to-novel` and `ablations METHOD`;
+    - `methods`: the README's table; `tables DATASET`: all records of a data set; `paper METHOD`: the rows of a paper;
+    - of ActionWorld `small`: `leaderboard`, `outdated`, `kinds`, `few-shot`, `base-to-novel` and `ablations METHOD`;
     - of a benchmark's record, by file stem: `measured NAME` and `measured NAME PART`; of `actionprompt bench` also
       `costs NAME` and `trade NAME`.
 
@@ -162,11 +163,13 @@ def fill(
     benches = {name: dict(record) for name, record in benchmarks.items() if record.get("benchmark") == "bench"}
     makers: dict[str, Callable[[], str]] = {
         "methods": lambda: method_table(records),
+        "outdated": lambda: leaderboard.outdated(world),
         "leaderboard": lambda: leaderboard.leaderboard(world, plot_folder),
         "kinds": lambda: leaderboard.kinds(world, plot_folder),
         "few-shot": lambda: leaderboard.few_shot(world, plot_folder),
         "base-to-novel": lambda: leaderboard.base_to_novel(world, plot_folder),
         **{f"tables {name}": partial(data_set_tables, name, records) for name in {r["dataset"] for r in records}},
+        **{f"paper {name}": partial(paper_tables.rows_table, name, records, plot_folder) for name in papers.names()},
         **{f"ablations {name}": partial(leaderboard.ablations, name, world, plot_folder) for name in methods.names()},
         **{f"costs {name}": partial(costs, name, record, plot_folder) for name, record in benches.items()},
         **{

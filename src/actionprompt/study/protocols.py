@@ -16,9 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from actionprompt.clips import Clip, ClipList, read_lines, some
+from actionprompt.clips import hold_out as divide
 
 Load = Callable[..., ClipList]
 Protocol = Literal["closed-set", "few-shot", "zero-shot", "base-to-novel"]
+
+
+HELD_OUT = "held-out"
+"""The name of the test on the clips of the train list that `TrainConfig.hold_out` leaves out."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class Part:
     """By name; each list has its own class names, which can differ from those of `train`."""
 
     def __post_init__(self) -> None:
-        for test in self.tests.values():
+        for name, test in self.tests.items():
+            if name == HELD_OUT:  # training leaves these clips of the train list out
+                continue
             trained = {clip.path for clip in self.train.clips} if self.train is not None else set()
             shared = [clip.key for clip in test.clips if clip.path in trained]
             if shared:
@@ -71,7 +78,7 @@ class Plan:
                 "sha256": clips.sha256,
                 "classes": len(clips.class_names),
                 "classes_sha256": clips.classes_sha256,
-                "missing": len(clips.missing),
+                "missing": list(clips.missing),
             }
 
         return {
@@ -104,22 +111,40 @@ def plan(
     also: Sequence[str] = (),
     views: tuple[int, int] = (1, 1),
     trained_on: Sequence[str] = (),
+    hold_out: float = 0.0,
 ) -> Plan:
     """The plan of a protocol by name, from the options of a run, with one draw in few-shot and base-to-novel.
+
+    With `hold_out` (`TrainConfig.hold_out`), closed-set and few-shot also test on the clips that training leaves out.
 
     Raises:
         ValueError: a combination of options that leaks or has no meaning.
     """
+    if published and protocol not in ("few-shot", "base-to-novel"):
+        raise ValueError(f"published lists are for few-shot and base-to-novel, got them for {protocol}")
+    if hold_out and protocol not in ("closed-set", "few-shot"):
+        raise ValueError(f"hold_out divides the train list of closed-set and few-shot, got it for {protocol}")
     if protocol == "closed-set":
-        return closed_set(load, splits=splits, also=also, views=views)
-    if protocol == "few-shot":
+        made = closed_set(load, splits=splits, also=also, views=views)
+    elif protocol == "few-shot":
+        if len(published) > 1:
+            raise ValueError(f"few-shot trains once per run: expected one published list, got {len(published)}")
         file = published[0] if published else None
-        return few_shot(load, shots=shots, seed=seed, published=file, splits=splits, also=also)
-    if protocol == "zero-shot":
+        made = few_shot(load, shots=shots, seed=seed, published=file, splits=splits, also=also, views=views)
+    elif protocol == "zero-shot":
         return zero_shot(load, splits=splits, also=also, views=views, trained_on=trained_on)
-    if also:
-        raise ValueError("base-to-novel tests on the two halves of `test` only: leave out --also")
-    return base_to_novel(load, shots=shots, views=views, seeds=(seed,), published=published or None)
+    else:
+        if also:
+            raise ValueError("base-to-novel tests on the two halves of `test` only: leave out --also")
+        return base_to_novel(load, shots=shots, views=views, seeds=(seed,), published=published or None)
+    if not hold_out:
+        return made
+
+    def with_held_out(part: Part) -> Part:
+        assert part.train is not None
+        return replace(part, tests={**part.tests, HELD_OUT: divide(part.train, hold_out, seed)[1]})
+
+    return replace(made, parts=tuple(map(with_held_out, made.parts)))
 
 
 def closed_set(
@@ -154,8 +179,9 @@ def few_shot(
     published: str | Path | None = None,
     splits: Sequence[int] = (1,),
     also: Sequence[str] = (),
+    views: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Train on K clips per class of the train list, test on the whole test list of the same split with a single view.
+    """Train on K clips per class of the train list, test on the whole test list of the same split.
 
     `also` as in `closed_set`. `published` is a list file of `<clip> <id>` lines whose clips and order are used as they
     are (`read_published`); without it K clips per class are drawn (`draw`).
@@ -174,7 +200,9 @@ def few_shot(
     tests = {part: load(split=splits[0], part=part) for part in ("test", *also)}
     chosen = draw(train, shots=shots, seed=seed) if published is None else read_published(published, train, shots=shots)
     part = Part(f"split{splits[0]}", chosen, tests)
-    return Plan("few-shot", (part,), shots=shots, drawn=f"seed {seed}" if published is None else Path(published).name)
+    return Plan(
+        "few-shot", (part,), views, shots=shots, drawn=f"seed {seed}" if published is None else Path(published).name
+    )
 
 
 def zero_shot(
@@ -206,13 +234,14 @@ def zero_shot(
         for split in _distinct(splits)
     }
     known = {normalised(name) for name in trained_on}
-    first = next(iter(tests.values()))
-    seen = tuple(name for name in first.class_names if normalised(name) in known)
-    if len(seen) == len(first.class_names):
-        raise ValueError(
-            f"{first.name}: all {len(seen)} candidate classes are training classes ({some(seen)}); "
-            "this is not a zero-shot test"
-        )
+    candidates = dict.fromkeys(name for test in tests.values() for name in test.class_names)  # may differ by split
+    seen = tuple(name for name in candidates if normalised(name) in known)
+    for test in tests.values():
+        if set(test.class_names) <= set(seen):
+            raise ValueError(
+                f"{test.name}: all {len(test.class_names)} candidate classes are training classes ({some(seen)}); "
+                "this is not a zero-shot test"
+            )
     if disjoint:
         tests = {
             name: select(test, [c for c in test.class_names if c not in seen], suffix="disjoint")
