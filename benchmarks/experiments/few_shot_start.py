@@ -67,7 +67,7 @@ def lists(run: Run) -> tuple[ClipList, ClipList]:
     """The clips of a run for training and for measuring."""
     whole = actionworld.load(split=1, part="train", size="small")
     if run.clips == "validation":
-        training, measured = (only(whole, lambda clip: clip.key.startswith(fold)) for fold in ("fold2/", "fold3/"))
+        training, measured = (only(whole, lambda clip, f=fold: clip.key.startswith(f)) for fold in ("fold2/", "fold3/"))
     else:
         training, measured = whole, actionworld.load(split=1, part="test", size="small")
     if run.shots:
