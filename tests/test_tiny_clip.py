@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import actionprompt
-from actionprompt.methods.zeroshot import VIDEO_TEMPLATES
 from actionprompt.datasets import read_labels
+from actionprompt.methods.zeroshot import VIDEO_TEMPLATES
 from actionprompt.weights import load_chinese_text, load_clip
 from actionprompt.world import VERSION, still, tiny_clip, train_clip
 from actionprompt.world.actions import CLASS_NAMES_ZH, PAIRS
