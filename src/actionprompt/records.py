@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from actionprompt import files
 from actionprompt.config import to_json
 
 LIBRARIES = ("actionprompt", "torch", "transformers", "accelerate", "kornia", "av", "numpy", "torchmetrics")
@@ -69,10 +69,7 @@ def hardware() -> dict[str, Any]:
 
 def write(path: Path, record: Any) -> None:
     """Write a record, a dict or a dataclass, as JSON; atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(to_json(record), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    files.write_json(path, to_json(record))
 
 
 def _cpu_name() -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from actionprompt.backbone import ChineseTextTower
-from actionprompt.weights.hugging_face import read_json
+from actionprompt.files import read_json
 
 
 def text_tower_from_folder(folder: Path) -> ChineseTextTower:

@@ -1,7 +1,6 @@
 """CLIP folders in Hugging Face format: a local folder, or the hub's copy in the local cache. Read without transformers,
 whose import takes longer than a prediction."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from actionprompt.backbone import CLIP, CLIPShape, TowerShape
+from actionprompt.files import read_json
 from actionprompt.weights.assemble import CLIP_MEAN, CLIP_STD, assemble
 from actionprompt.weights.tokenizer import EOT, Tokenizer
 
@@ -95,17 +95,6 @@ def hugging_face_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     back = {ours: theirs for theirs, ours in NAMES.items()}
     prefixes = {key: next(prefix for prefix in back if key.startswith(prefix)) for key in state}
     return {back[prefix] + key.removeprefix(prefix): state[key] for key, prefix in prefixes.items()}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or one line that names the file and says what is wrong."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(found).__name__}")
-    return found
 
 
 def _shape(config: dict[str, Any], folder: Path) -> CLIPShape:
