@@ -10,10 +10,14 @@ from actionprompt import files
 
 
 def test_an_error_leaves_the_old_file_and_no_leftovers(tmp_path):
+    def fail() -> None:
+        with files.replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
     files.write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(RuntimeError), files.replacing(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 
