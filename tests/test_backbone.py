@@ -255,7 +255,7 @@ def test_every_wrong_name_is_answered_with_the_next_step(tmp_path):
     with pytest.raises(ValueError, match=r"no file .*missing.pt; check the path"):
         load_clip(tmp_path / "missing.pt")
     (tmp_path / "junk.pt").write_bytes(b"junk")
-    with pytest.raises(ValueError, match=r"junk.pt cannot be read as a checkpoint"):
+    with pytest.raises(ValueError, match=r"junk.pt cannot be read as weights"):
         load_clip(tmp_path / "junk.pt")
     torch.save({"visual.layer1.0.conv1.weight": torch.zeros(1)}, tmp_path / "rn50.pt")
     with pytest.raises(ValueError, match="is a CLIP with a ResNet; take a ViT-B or ViT-L file"):

@@ -294,6 +294,6 @@ def test_bad_options_are_refused():
         Config(template="no place")
     with pytest.raises(ValueError, match="such as kinetics400, got 'imagenet'"):
         build(Config(lexicon="imagenet"))
-    with pytest.raises(ValueError, match="class names with words in them, got ' '"):
+    with pytest.raises(ValueError, match="class names that are texts, got ' '"):
         methods.build("bike", load_clip("random:nano"), ["run", " "], config=VARIANTS["label_words"])
     assert dataclasses.replace(Config(), lexicon="ucf101").lexicon == "ucf101"

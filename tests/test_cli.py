@@ -5,10 +5,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from actionprompt import commands
 from actionprompt.commands import _shared
+from actionprompt.study import experiment
 from actionprompt.video import write_video
+from actionprompt.weights import load_clip
 
 NANO = "--backbone random:nano"
 
@@ -150,11 +153,17 @@ def test_a_protocol_is_one_command_and_one_record(folder, tmp_path, capsys):
     code, printed, _ = call(f"results --folder {out} --readme None", capsys)
     assert code == 0
     assert "few-shot K=2" in (out / "README.md").read_text()
-    del record["commit"]
+    assert "folder, few-shot K=2" in printed
+    assert "zeroshot transformer" in printed
+    records[1].write_text(json.dumps({**record, "commit": None}))  # of an installed package
+    code, _, _ = call(f"results --folder {out} --readme None", capsys)
+    assert code == 0
+    assert "zeroshot-transformer-s1.json) (commit not recorded)" in (out / "README.md").read_text()
+    del record["seed"]
     records[1].write_text(json.dumps(record))
     code, _, err = call(f"results --folder {out} --readme None", capsys)
     assert code == 2
-    assert "a record needs commit; run it again" in err
+    assert "a record needs seed; run it again" in err
 
 
 @pytest.mark.parametrize(
@@ -209,7 +218,9 @@ def test_list_names_every_method_and_data_set(capsys):
         assert name in out
 
 
-def test_a_run_that_has_a_record_is_passed_by_and_other_options_are_named(folder, tmp_path, capsys):
+def test_a_run_that_has_a_record_is_skipped_and_one_with_other_options_is_refused(
+    folder, tmp_path, capsys, monkeypatch
+):
     command = (
         f"run zeroshot --protocol zero-shot --clips.root {folder} {NANO} --out {tmp_path} "
         "--skip-existing --train.num-workers 0 --data.num-frames"
@@ -222,9 +233,27 @@ def test_a_run_that_has_a_record_is_passed_by_and_other_options_are_named(folder
 
     code, out, _ = call(f"{command} 4", capsys)
     assert (code, " ".join(out.split())) == (0, f"{path} is there")
-    _, out, _ = call(f"{command} 2", capsys)
-    assert " ".join(out.split()) == f"{path} is there, made with other options: data.num_frames 4, now 2"
-    assert path.read_text() == made
+
+    def refused(options: str, named: str) -> None:
+        code, _, err = call(f"{command} {options}", capsys)
+        assert code == 2
+        assert f"{path} is the record of a run with other options ({named}" in " ".join(err.split())
+        assert path.read_text() == made
+
+    refused("2", "--data.num-frames 4, here 2")
+    refused("4 --data.num-crops 3", "--data.num-crops 1, here 3")
+    refused("4 --train.mixed-precision bf16", "--train.mixed-precision no, here bf16")
+    clip = load_clip("random:nano")
+    with torch.no_grad():
+        clip.image.projection.weight.mul_(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "load_clip", lambda name: clip)
+        refused("4", "weights of the backbone ")
+    new = folder / "test" / "red_light" / "new.mp4"
+    new.write_bytes((folder / "test" / "red_light" / "0.mp4").read_bytes())
+    refused("4", "clips of zero-shot/")
+    new.unlink()
+    assert call(f"{command} 4", capsys)[0] == 0
 
 
 def test_explain_writes_every_file_that_is_named(folder, tmp_path, capsys):

@@ -102,6 +102,17 @@ def test_a_video_does_not_depend_on_the_others_in_its_batch(name, variant):
 
 
 @every
+def test_the_same_names_in_another_order_reorder_the_logits(name, variant):
+    method, order = build(name, variant, noise=0.02).eval(), [3, 0, 4, 2, 1]
+    with torch.no_grad():
+        before = method(video(method))
+        method.set_classes([NAMES[i] for i in order], [NAMES_ZH[i] for i in order])
+        torch.testing.assert_close(method(video(method)), before[:, order], rtol=1e-5, atol=1e-5)
+        method.set_classes(NAMES, NAMES_ZH)
+        torch.testing.assert_close(method(video(method)), before, rtol=1e-5, atol=1e-5)
+
+
+@every
 def test_every_trained_tensor_gets_a_gradient_and_no_other_changes(name, variant):
     method = build(name, variant, noise=0.02).train()
     trained = {key: p for key, p in method.named_parameters() if p.requires_grad}

@@ -508,7 +508,7 @@ def test_a_malformed_official_list(hmdb, tmp_path):
         hmdb51.load(tmp_path)
     (tmp_path / "chew_test_split1.txt").write_bytes(b"a\xffb.avi 1\n")
     with pytest.raises(
-        ValueError, match=r"chew_test_split1\.txt: expected UTF-8 text, got .* at byte 1; save as UTF-8"
+        ValueError, match=r"chew_test_split1\.txt: expected UTF-8 text, got .*byte 1.*; save it as UTF-8"
     ):
         hmdb51.load(tmp_path)
 
@@ -681,7 +681,7 @@ def test_csv_of_clips(tmp_path):
 @pytest.mark.parametrize(
     ("text", "names", "message"),
     [
-        ("a.mp4,0\nb.mp4,1\n", None, r"the labels are ids; give the class names with names"),
+        ("a.mp4,0\nb.mp4,1\n", None, r"the labels are ids; give a file .* \(--clips\.names FILE\)"),
         ("a.mp4,walk\nb.mp4,jump\n", ["walk"], r"list\.csv:2: class 'jump' is not among the 1 names; check names"),
         ("a.mp4,walk\nb.mp4\n", None, r"list\.csv:2: expected 2 columns, got 'b\.mp4'"),
         ("path,label\na.mp4,\n", None, r"list\.csv:2: expected a path and a label, got an empty cell in 'a\.mp4,'"),
@@ -697,7 +697,7 @@ def test_csv_errors_name_the_line(tmp_path, text, names, message):
 
 def test_csv_part_without_a_split_column(tmp_path):
     (tmp_path / "list.csv").write_text("a.mp4,walk\n")
-    with pytest.raises(ValueError, match=r"part 'train' was requested, but the table has no split column"):
+    with pytest.raises(ValueError, match=r"part 'train' was requested \(--part\), but the table has no split column"):
         csv.load(tmp_path / "list.csv", part="train")
     with pytest.raises(ValueError, match=r"no list file .*/nowhere\.csv; check the path"):
         csv.load(tmp_path / "nowhere.csv")
@@ -711,10 +711,10 @@ def test_names_files(tmp_path):
     (tmp_path / "n.json").write_text('{"run": "1", "walk fast": "0"}')
     assert read_names(tmp_path / "n.json") == ("walk fast", "run")
     path.write_text("0,walk\n2,run\n")
-    with pytest.raises(ValueError, match=r"expected class ids 0\.\.1, each once"):
+    with pytest.raises(ValueError, match=r"expected class ids 0\.\.1 or 1\.\.2, each once"):
         read_names(path)
     path.write_text("walk\nwalk\n")
-    with pytest.raises(ValueError, match=r"expected every class name once, but 'walk' appears more than once"):
+    with pytest.raises(ValueError, match=r"names: expected different class names, got 'walk' twice"):
         read_names(path)
 
 

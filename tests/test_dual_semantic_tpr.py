@@ -594,7 +594,7 @@ def test_label_words_with_the_vocabulary_of_clip(real_data):
 def test_what_cannot_work_is_said_in_one_line():
     with pytest.raises(ValueError, match=r"expected a Chinese name for every class.*chinese=None"):
         build(names_zh=None)
-    with pytest.raises(ValueError, match="class names with words in them, got ' '"):
+    with pytest.raises(ValueError, match="class names that are texts, got ' '"):
         build(names=("run", " "), names_zh=("跑", "空"))
     with pytest.raises(ValueError, match="joint width 16, as 'random:nano', got 24 from 'random:24'"):
         build(Config(chinese="random:24"))

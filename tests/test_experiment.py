@@ -1,14 +1,17 @@
 """Whole protocols on real files: all four on ActionWorld mini, closed-set and few-shot on real letterboxed clips."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
 
 from actionprompt import datasets, methods
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.datasets import actionworld
 from actionprompt.study import experiment, pages, protocols
+from actionprompt.weights import load_clip
 
 TRAIN = TrainConfig(epochs=2, batch_size=16, lr=1e-3, num_workers=0)
 DATA = DataConfig(num_frames=8)  # 8 centre frames of 40 are the same set forwards and backwards; 4 are not
@@ -54,6 +57,44 @@ def test_closed_set_on_actionworld_resumes_and_makes_a_traceable_record(home, tm
     assert "## actionworld, closed-set" in page
     assert f"{record['figures']['accuracy']:.1f}" in page
     assert "seeing_in_flowing" in page  # the published numbers stand below
+
+
+def test_a_finished_part_is_not_published_under_other_options(home, tmp_path, monkeypatch):
+    def other_weights(name):
+        clip = load_clip(name)
+        with torch.no_grad():
+            clip.image.projection.weight.mul_(2)
+        return clip
+
+    plan = protocols.few_shot(load_mini, shots=1)
+    run(plan, tmp_path)
+    for options, named in (
+        ({"train": replace(TRAIN, lr=1e-2)}, "--train.lr 0.001, here 0.01"),
+        ({"variant": "linear"}, "--method.head transformer, here linear"),
+        ({"data": replace(DATA, num_frames=4)}, "--data.num-frames 8, here 4"),
+    ):
+        with pytest.raises(ValueError, match=rf"split1 holds a finished training with other options \(.*{named}"):
+            run(plan, tmp_path, **options)
+    with pytest.raises(ValueError, match=r"with other options .*list of clips [0-9a-f]{12}, here [0-9a-f]{12}"):
+        run(protocols.few_shot(load_mini, shots=1, seed=4), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "load_clip", other_weights)
+        with pytest.raises(ValueError, match=r"with other options .*weights of the backbone"):
+            run(plan, tmp_path)
+    same = run(plan, tmp_path, train=replace(TRAIN, max_broken=1), data=replace(DATA, num_clips=2))
+    assert same["data"]["num_clips"] == 2, "the model is the same, whatever views it is tested on"
+
+
+def test_accuracies_by_epoch_belong_to_the_views_they_were_measured_on(home, tmp_path):
+    plan = protocols.few_shot(load_mini, shots=1)
+    options = {
+        "config": methods.get("zeroshot").VARIANTS["linear"], "backbone": "random:nano", "train_config": TRAIN,
+        "device": "cpu", "at_epochs": (1,),
+    }  # fmt: skip
+    first = experiment.run(plan, "zeroshot", tmp_path, data_config=DATA, **options)
+    assert experiment.run(plan, "zeroshot", tmp_path, data_config=DATA, **options)["by_epoch"] == first["by_epoch"]
+    with pytest.raises(ValueError, match=r"not tested after the epochs \[1\] with these options"):
+        experiment.run(plan, "zeroshot", tmp_path, data_config=replace(DATA, num_clips=2), **options)
 
 
 def test_few_shot_on_actionworld(home, tmp_path):

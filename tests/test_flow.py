@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import videos
-from actionprompt import data, flow, video
+from actionprompt import data, video
 from actionprompt.clips import Broken, Clip
 from actionprompt.config import Augment, DataConfig
+from actionprompt.video import flow
 
 HEIGHT, WIDTH = 256, 340
 
@@ -253,7 +254,7 @@ def test_cv2_is_imported_when_flow_is_computed_and_not_before():
     code = "import sys, actionprompt.data; print('cv2' in sys.modules, 'torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "True"]
-    code = "import sys, actionprompt.flow; print('torch' in sys.modules)"
+    code = "import sys, actionprompt.video.flow; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False"]
 

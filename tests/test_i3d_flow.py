@@ -15,10 +15,10 @@ from actionprompt import checkpoint, methods
 from actionprompt.clips import Clip, ClipList
 from actionprompt.config import Augment, DataConfig, TrainConfig
 from actionprompt.evaluation import evaluate
-from actionprompt.flow import quantise
 from actionprompt.methods import i3d_flow
 from actionprompt.methods.i3d_flow import MaxPool, from_public, same_padding
 from actionprompt.training import FROM_FLOW, train
+from actionprompt.video.flow import quantise
 from actionprompt.weights import load_clip
 from test_flow import pan
 

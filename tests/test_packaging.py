@@ -41,7 +41,10 @@ def imported(folder: str) -> set[str]:
                 found |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module.partition(".")[0])
-    ours = {"actionprompt", *(path.stem for place in ("tests", "benchmarks") for path in (ROOT / place).iterdir())}
+    ours = {
+        "actionprompt",
+        *(path.stem for place in ("tests", "tests/fuzz", "benchmarks") for path in (ROOT / place).iterdir()),
+    }
     return {DISTRIBUTIONS.get(name, name) for name in found - ours - sys.stdlib_module_names}
 
 

@@ -177,7 +177,7 @@ def test_view_options_change_only_what_they_name(tmp_path, monkeypatch, capsys):
     command = f"train zeroshot --variant linear --clips.root {tmp_path}/clips --backbone {NANO} --out {tmp_path}/run"
     assert call(f"{command} {options}", capsys)[0] == 0
     record = tmp_path / "record.json"
-    views = "--data.num-clips 4 --num-workers 0"
+    views = "--data.num-clips 4 --num-workers 0 --on-training-clips"
     command = f"eval {tmp_path}/run --clips.root {tmp_path}/clips --part train --json {record} {views}"
     assert call(command, capsys)[0] == 0
     data = json.loads(record.read_text())["data"]
@@ -230,6 +230,8 @@ def test_a_root_that_no_step_reads_is_refused(trained, roots, tmp_path, capsys):
 def test_what_is_said_of_an_earlier_record_is_what_the_record_says(trained, roots, tmp_path, capsys):
     row = "T6.vita.T8.hmdb51"
     command = f"paper dual_semantic_tpr {row} --clips.root {roots['hmdb51']} --backbone {NANO} --out {tmp_path}"
-    call(f"{command} --train.lr 1e-3", capsys)
-    _, out, _ = call(command, capsys)
+    _, out, _ = call(f"{command} --train.lr 1e-3", capsys)
     assert "with --train.lr 1e-3 in place of the row's own options" in " ".join(out.split())
+    code, _, err = call(command, capsys)
+    assert code == 2, "what was made with other options is not the row's"
+    assert "is the record of a run with other options" in " ".join(err.split())

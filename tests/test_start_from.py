@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from actionprompt import checkpoint, methods
+from actionprompt.clips import Clip, ClipList
 from actionprompt.method import Method
 from actionprompt.weights import load_clip
 
@@ -126,6 +127,8 @@ def test_a_run_fits_its_own_backbone_only(tmp_path):
     run = save(trained(build("vifi_clip")), tmp_path / "run")
     manifest, weights = run / "model" / "manifest.json", run / "model" / "trained.safetensors"
     whole = load_file(weights)
+    without_hashes = {key: value for key, value in json.loads(manifest.read_text()).items() if key != "files_sha256"}
+    manifest.write_text(json.dumps(without_hashes))
     name = "clip.image.projection.weight"
     for tensors, message in (
         (
@@ -146,8 +149,15 @@ def test_a_run_fits_its_own_backbone_only(tmp_path):
 
 def test_a_model_folder_lists_the_clips_it_was_trained_on(tmp_path):
     method = build("vifi_clip")
-    checkpoint.save(tmp_path / "model", method, trained_clips=["a/1.mp4", "b/Über.mp4"], seed=3)
-    assert (tmp_path / "model" / "clips.txt").read_text(encoding="utf-8").splitlines() == ["a/1.mp4", "b/Über.mp4"]
+    for name in ("1.mp4", "Über.mp4", "copy.mp4", "other.mp4"):
+        (tmp_path / name).write_bytes(b"the same" if name in ("1.mp4", "copy.mp4") else name.encode())
+    clips = [Clip("a/1.mp4", tmp_path / "1.mp4", 0), Clip("b/Über.mp4", tmp_path / "Über.mp4", 0)]
+    checkpoint.save(tmp_path / "model", method, trained_clips=clips, seed=3)
+    lines = (tmp_path / "model" / "clips.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.split("\t")[1] for line in lines] == ["a/1.mp4", "b/Über.mp4"]
+    tested = [Clip(name, tmp_path / name, 0) for name in ("copy.mp4", "other.mp4", "gone.mp4")]
+    found = checkpoint.seen_in_training(tmp_path / "model", ClipList("test", tuple(tested), ("a",)))
+    assert found == ["copy.mp4"], "the same video under another name"
     manifest = checkpoint.read_manifest(tmp_path / "model")
     assert manifest["seed"] == 3
     assert "trained_clips" not in manifest, "a list of Kinetics is long"

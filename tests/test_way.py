@@ -102,8 +102,8 @@ def test_the_times_of_a_prediction_are_those_of_the_decoded_frames(tmp_path, mon
     config = DataConfig(num_frames=4, **views)
     predictor = Predictor(methods.build("zeroshot", load_clip("random:nano"), NAMES), config, device="cpu")
     calls, scans = read_spy(monkeypatch), []
-    scan = video._scan
-    monkeypatch.setattr(video, "_scan", lambda path: scans.append(path) or scan(path))
+    scan = video.scan.scan
+    monkeypatch.setattr(video.scan, "scan", lambda path, limits: scans.append(path) or scan(path, limits))
     result = predictor.predict(path)
     ((_, indices),) = calls
     assert len(indices) == 4 * config.num_clips

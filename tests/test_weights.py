@@ -100,11 +100,11 @@ def test_what_a_folder_lacks_is_told_in_one_line(folder):
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["vocab_size"] = 100
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"expected a vocabulary of at most 100 tokens, as many as the weights have"):
+    with pytest.raises(ValueError, match=r"text_config.vocab_size: expected 2014, as the weights have it, got 100"):
         load_clip(folder)
     config["text_config"] |= {"vocab_size": 2014, "hidden_size": 64}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"expected shape \[.*\], as the configuration has it, got \["):
+    with pytest.raises(ValueError, match=r"text_config.hidden_size: expected 128, as the weights have it, got 64"):
         load_clip(folder)
     config["text_config"] |= {"hidden_size": 128, "hidden_act": "relu"}
     (folder / "config.json").write_text(json.dumps(config))
@@ -116,7 +116,7 @@ def test_what_a_folder_lacks_is_told_in_one_line(folder):
     with pytest.raises(ValueError, match=r"is not a complete model: it has no model.safetensors or pytorch_model.bin"):
         load_clip(folder)
     (folder / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"model.safetensors cannot be read as weights"):
+    with pytest.raises(ValueError, match=r"model.safetensors is empty"):
         load_clip(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json cannot be read as JSON"):

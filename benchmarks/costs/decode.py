@@ -31,13 +31,14 @@ import av
 import numpy as np
 
 from actionprompt import records, sampling, video
+from actionprompt.video import scan
 
 NUM_FRAMES = 16
 SIDE_PX = 224
 
 
 def read_ours(path: str, size_px: tuple[int, int]) -> np.ndarray:
-    video._cached_table.cache_clear()
+    scan.cached.cache_clear()
     indices = sampling.segment(video.count_frames(path), NUM_FRAMES)[0]
     return video.read_frames(path, indices, short_side_px=SIDE_PX)
 

@@ -8,15 +8,19 @@ Letters: N images, P patches, D width of a tower, K texts, L tokens of a text, E
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+TEXTS_AT_ONCE = 256
+"""Texts that go through a text tower together where no gradients are needed, so that memory is bounded."""
 
 
 @dataclass(frozen=True)
@@ -338,41 +342,37 @@ class TextTower(nn.Module):
         return self.projection(x)
 
     def encode(self, tokens: Float[Tensor, "*K L D"], eot: Int[Tensor, "*K"]) -> TextFeatures:
-        """Token embeddings without positions -> features. Leading axes are free: [B, K, L, D] works too."""
-        length = int(eot.max()) + 1
-        x = self.add_positions(tokens[..., :length, :]).flatten(0, -3)
+        """Token embeddings without positions -> features. Leading axes are free: [B, K, L, D] works too. Without
+        gradients the layers see `TEXTS_AT_ONCE` texts at a time."""
+        length, leading = int(eot.max()) + 1, tokens.shape[:-2]
+        tokens, at = tokens[..., :length, :].flatten(0, -3), eot.flatten()
+        size = len(tokens) if torch.is_grad_enabled() else TEXTS_AT_ONCE
+        parts = [self._through_layers(x, last) for x, last in zip(tokens.split(size), at.split(size))]
+        sentence, words = (torch.cat(part) if len(parts) > 1 else part[0] for part in zip(*parts))
+        return TextFeatures(sentence=sentence.unflatten(0, leading), words=words.unflatten(0, leading), eot=eot)
+
+    def _through_layers(self, tokens: Tensor, eot: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.add_positions(tokens)
         for layer in self.layers:
             x = layer(x)
         words = self.final_norm(x)
-        sentence = self.project(words[torch.arange(len(words), device=words.device), eot.flatten()])
-        leading = tokens.shape[:-2]
-        return TextFeatures(sentence=sentence.unflatten(0, leading), words=words.unflatten(0, leading), eot=eot)
+        return self.project(words[torch.arange(len(words), device=words.device), eot]), words
 
     def forward(self, texts: Sequence[str]) -> TextFeatures:
         """Texts -> features."""
         ids = self.tokenize(texts)
         return self.encode(self.token_embeddings(ids), self.eot_positions(ids))
 
+    @torch.no_grad()
+    def sentences(self, texts: Sequence[str]) -> Float[Tensor, "K E"]:
+        """`forward(texts).sentence` without gradients, in memory that does not grow with the number of texts."""
+        return torch.cat([self(part).sentence for part in in_parts(texts)])
 
-class ChineseTextTower(nn.Module):
-    """The text tower of Chinese-CLIP (Yang et al., 2022): a bidirectional RoBERTa, its CLS token projected."""
 
-    def __init__(self, text_model: Any, projection: nn.Linear, tokenizer: Any) -> None:
-        super().__init__()
-        self.text_model = text_model
-        self.projection = projection
-        self.tokenizer = tokenizer
-        self.context_length: int = min(text_model.config.max_position_embeddings, 512)
-        self.embed_dim: int = projection.out_features
-
-    def forward(self, texts: Sequence[str]) -> Float[Tensor, "K E"]:
-        """Texts -> embeddings, not L2-normalised. A text over the context length is an error."""
-        batch = self.tokenizer(list(texts), padding=True, truncation=False, return_tensors="pt")
-        length = batch["input_ids"].shape[1]
-        if length > self.context_length:
-            raise ValueError(f"expected Chinese texts of at most {self.context_length} tokens, got {length}")
-        batch = batch.to(self.projection.weight.device)
-        return self.projection(self.text_model(**batch).last_hidden_state[:, 0])
+def in_parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """`TEXTS_AT_ONCE` texts at a time."""
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        yield texts[start : start + TEXTS_AT_ONCE]
 
 
 class CLIP(nn.Module):
@@ -386,12 +386,19 @@ class CLIP(nn.Module):
         self.text = TextTower(shape, tokenizer)
         self.logit_scale = nn.Parameter(torch.tensor(2.6592))  # log(1 / 0.07), CLIP's start
         self.name = name
-        """What `load_clip` was asked for, so that a checkpoint can ask again."""
+        """What `load_clip` was asked for."""
+        self.path: Path | None = None
+        """The folder or file that the user gave, absolute; None for the embedded model, the hub and random weights."""
         self.mean, self.std = tuple(mean), tuple(std)
 
     @property
     def embed_dim(self) -> int:
         return self.image.embed_dim
+
+    @property
+    def public_name(self) -> str:
+        """`name` without a path, for files that are given away: `local:` and the last part of what the user gave."""
+        return self.name if self.path is None else f"local:{self.path.name}"
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute the inside of every layer in the backward pass instead of keeping it: less memory, more time."""
@@ -406,6 +413,22 @@ class CLIP(nn.Module):
             digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def find_device(name: torch.device | str | None) -> torch.device:
+    """The device of that name; None for `default_device()`.
+
+    Raises:
+        ValueError: torch knows no such device, or it is not there.
+    """
+    if name is None:
+        return default_device()
+    try:
+        torch.empty(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # a CPU build asserts
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"expected a device such as 'cpu', 'cuda' or 'mps', got {str(name)!r}: {reason}") from None
 
 
 def default_device() -> torch.device:

@@ -5,18 +5,24 @@ Every part of the program that takes clips takes these; a data set is a function
 
 import hashlib
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset((
-    ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
-    ".ogv", ".ts", ".vob", ".webm", ".wmv",
+    ".264", ".265", ".3g2", ".3gp", ".3gpp", ".amv", ".asf", ".av1", ".avc", ".avi", ".divx", ".dv", ".f4v", ".flv",
+    ".gif", ".h261", ".h263", ".h264", ".h265", ".hevc", ".insv", ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v",
+    ".mj2", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".obu",
+    ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
 ))
 IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".webp"))
 # fmt: on
+IDENTITY_BYTES = 64 << 10
+MAX_CLASSES = 10_000
+"""Class names that a list may have."""
 Position = tuple[int, int]
 """(epoch, index into the clip list): all that the random draws of a clip depend on, apart from the seed."""
 
@@ -41,6 +47,11 @@ class Broken:
     reason: str
     position: Position
     """Which request it answers."""
+
+    @property
+    def ok(self) -> bool:
+        """False, where a result's is True."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,10 @@ class ClipList:
                 raise ValueError(
                     f"{self.name}: expected labels 0..{len(self.class_names) - 1}, got {clip.label} for {clip.key}"
                 )
+        try:
+            listed(self.class_names)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
         for what, names in (("Chinese", self.class_names_zh), ("source", self.source_names)):
             if names is not None and len(names) != len(self.class_names):
                 raise ValueError(f"{self.name}: {len(self.class_names)} class names but {len(names)} {what} names")
@@ -82,12 +97,12 @@ class ClipList:
     def sha256(self) -> str:
         """Hash of keys and labels in order; the same on every machine that holds the same list."""
         lines = "".join(f"{clip.key}\t{clip.label}\n" for clip in self.clips)
-        return hashlib.sha256(lines.encode()).hexdigest()
+        return hashlib.sha256(_bytes(lines)).hexdigest()
 
     @property
     def classes_sha256(self) -> str:
         """Hash of the class texts in order."""
-        return hashlib.sha256("\n".join(self.class_names).encode()).hexdigest()
+        return hashlib.sha256(_bytes("\n".join(self.class_names))).hexdigest()
 
 
 def is_video(path: str | Path) -> bool:
@@ -100,10 +115,15 @@ def is_video(path: str | Path) -> bool:
     has_image = False
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if is_folder(entry):
                 return False
             has_image = has_image or is_image(entry.name)
     return has_image
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """True for a folder and a link to one; a loop of links is none."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def is_image(name: str) -> bool:
@@ -111,53 +131,201 @@ def is_image(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
-def find_videos(arguments: Sequence[str]) -> list[Path]:
-    """The videos that paths name: files as they are, folders searched recursively, globs expanded.
+def find_videos(arguments: Sequence[str], note: Callable[[str], None] | None = None) -> list[Path]:
+    """The videos that paths name: files as they are, folders searched recursively, globs expanded. `note` is called
+    with a line on what was not looked at: files of macOS, and files without the suffix of a video.
 
     Raises:
-        ValueError: a path or glob that matches nothing, or a folder without videos.
+        ValueError: a path or glob that matches nothing, a pipe or device, or a folder without videos.
     """
     found: list[Path] = []
+    system, others = [], []
     for argument in arguments:
         path = Path(argument).expanduser()
-        if path.is_file() or (path.is_dir() and is_video(path)):
-            found.append(path)
-        elif path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if is_video(p))
-            if not inside:
-                raise ValueError(
-                    f"no videos in the folder {path}; videos end in .mp4, .avi, .webm, .mkv, .mov and so on"
-                )
-            found += inside
-        else:
-            matches = sorted(Path(match) for match in glob(str(path), recursive=True))
-            if not matches:
-                raise ValueError(f"there is no file, folder or match for {argument!r}; check the path")
-            found += [match for match in matches if is_video(match)]
+        matches = [path] if path.exists() else sorted(Path(match) for match in glob(str(path), recursive=True))
+        if not matches:
+            raise ValueError(f"there is no file, folder or match for {argument!r}; check the path")
+        for match in matches:
+            if match.is_dir():
+                inside = search(match)
+                if not inside.videos and match is path:
+                    there = f"; it holds {some(inside.others)}" if inside.others else ""
+                    raise ValueError(
+                        f"no videos in the folder {path}{there}; videos end in .mp4, .avi, .webm, .mkv, .mov and so on"
+                    )
+                found += inside.videos
+                system += inside.system
+                others += inside.others
+            elif match is path and not match.is_file():
+                raise ValueError(f"expected a video or a folder, got {path}, which is a pipe or a device")
+            elif match is path or is_video(match):
+                found.append(match)
+            else:
+                others.append(match)
     if not found:
-        raise ValueError("expected at least one video file, folder or glob")
+        there = f", got {some(others)}" if others else ""
+        raise ValueError(f"expected at least one video file, folder or glob{there}")
+    if note is not None and system:
+        note(f"passed over {len(system)} {'entry' if len(system) == 1 else 'entries'} of macOS: {some(system)}")
+    if note is not None and others:
+        files = "file" if len(others) == 1 else "files"
+        note(f"not looked at: {len(others)} {files} without the suffix of a video: {some(others)}")
     return list(dict.fromkeys(found))
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a text list: UTF-8 with or without BOM, any line ending; without trailing blanks."""
+@dataclass(frozen=True)
+class Search:
+    """What is in a folder and all folders below it, in order."""
+
+    videos: list[Path]
+    """Video files and image folders."""
+    system: list[Path]
+    """`._*`, `.DS_Store` and `__MACOSX`, as in `is_of_macos`."""
+    others: list[Path]
+    """Everything else that is no folder; also pipes, devices and links to nothing."""
+
+
+def search(folder: Path) -> Search:
+    """Links to folders are followed, and every folder is searched once: a loop of links ends.
+
+    Raises:
+        OSError: a folder that may not be read.
+    """
+    found, seen = Search([], [], []), set()
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        if is_video(place):
+            found.videos.append(Path(place))
+            continue
+        found.system.extend(Path(place, name) for name in [*folders, *names] if is_of_macos(name))
+        for path in (Path(place, name) for name in names if not is_of_macos(name)):
+            (found.videos if is_video(path) else found.others).append(path)
+        folders[:] = sorted(name for name in folders if not is_of_macos(name))
+    for paths in (found.videos, found.system, found.others):
+        paths.sort()
+    return found
+
+
+def is_of_macos(name: str) -> bool:
+    """True for what macOS adds to disks of other systems and to archives."""
+    return name.startswith("._") or name in (".DS_Store", "__MACOSX")
+
+
+def check_different(paths: Iterable[str | Path]) -> None:
+    """Raise ValueError if two paths are one file or folder, by whatever spelling or link; both are named."""
+    seen: dict[tuple[int, int], str | Path] = {}
+    for path in paths:
+        status = os.stat(Path(path).expanduser())
+        first = seen.setdefault((status.st_dev, status.st_ino), path)
+        if first is not path:
+            raise ValueError(f"expected every clip once, but {first} and {path} are the same file")
+
+
+def read_text(path: Path) -> str:
+    """A text file: UTF-8 with or without BOM, any line ending.
+
+    Raises:
+        ValueError: no file there, or text in another encoding.
+    """
+    if path.is_dir():
+        raise ValueError(f"expected a list file, got the folder {path}")
+    if not path.exists():
+        raise ValueError(f"no list file {path}; check the path")
+    if not path.is_file():
+        raise ValueError(f"expected a list file, got {path}, which is a pipe or a device")
+    content = path.read_bytes()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"no list file {path}; check the path") from None
-    except IsADirectoryError:
-        raise ValueError(f"expected a list file, got the folder {path}") from None
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected UTF-8 text, got {error.reason} at byte {error.start}; save as UTF-8"
-        ) from None
-    return [line.rstrip() for line in text.rstrip().split("\n")]
+        wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        guess = "UTF-16" if wide else f"Latin-1 or another encoding (byte {error.start})"
+        guess = "a file that is no text" if b"\0" in content and not wide else guess
+        raise ValueError(f"{path}: expected UTF-8 text, got {guess}; save it as UTF-8") from None
+    if "\0" in text:
+        raise ValueError(f"{path}: expected UTF-8 text, got zero bytes, as in UTF-16; save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text list, read by `read_text`; without trailing blanks."""
+    return [line.rstrip() for line in read_text(path).rstrip().split("\n")]
 
 
 def some(items: Sequence[object], limit: int = 3) -> str:
     """`a, b, c and 7 more`, for messages."""
     text = ", ".join(str(item) for item in items[:limit])
     return text if len(items) <= limit else f"{text} and {len(items) - limit} more"
+
+
+def identity(path: Path) -> str:
+    """What makes a video the same one under any name: a hash of its size and of its first and last 64 KiB; of a folder
+    of images, of their number and of the first and the last one."""
+    inside = sorted(entry for entry in path.iterdir() if is_image(entry.name)) if path.is_dir() else []
+    digest = hashlib.sha256(str(len(inside)).encode())
+    for file in (inside[0], inside[-1]) if inside else (path,):
+        with file.open("rb") as opened:
+            size = opened.seek(0, os.SEEK_END)
+            digest.update(f"/{size}/".encode())
+            for start in (0, max(0, size - IDENTITY_BYTES)):
+                opened.seek(start)
+                digest.update(opened.read(IDENTITY_BYTES))
+    return digest.hexdigest()[:32]
+
+
+def listed(names: Iterable[str]) -> tuple[str, ...]:
+    """Class names as a tuple, each a text of its own to CLIP.
+
+    Raises:
+        ValueError: one string, which would be taken for the list of its letters; more than `MAX_CLASSES` names; an
+            empty name; names that are equal, or differ in case and white space only.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"expected a list of class names, got one string; write [{names!r}]")
+    names = tuple(names)
+    if len(names) > MAX_CLASSES:
+        raise ValueError(f"expected at most {MAX_CLASSES:,} class names, got {len(names):,}")
+    seen: dict[str, str] = {}
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"expected class names that are texts, got {name!r}")
+        text = " ".join(unicodedata.normalize("NFC", name).lower().split())
+        if text not in seen:
+            seen[text] = name
+        elif seen[text] == name:
+            raise ValueError(f"expected different class names, got {name!r} twice")
+        else:
+            raise ValueError(f"expected different class names, got {seen[text]!r} and {name!r}: one text to CLIP")
+    return names
+
+
+def _bytes(text: str) -> bytes:
+    """For hashes; a file name that is no UTF-8 has the bytes that the disk has."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def in_order_of(clips: ClipList, names: Sequence[str]) -> ClipList:
+    """The same clips with their labels counted in `names`, which hold all names of the list's classes.
+
+    Raises:
+        ValueError: a class of the list is not among `names`.
+    """
+    names = tuple(names)
+    if names == clips.class_names:
+        return clips
+    unknown = [name for name in clips.class_names if name not in names]
+    if unknown:
+        raise ValueError(f"{clips.name}: expected classes among the {len(names)} given, got {some(unknown)}")
+    place = {name: index for index, name in enumerate(names)}
+    moved = tuple(replace(clip, label=place[clips.class_names[clip.label]]) for clip in clips.clips)
+    return replace(clips, clips=moved, class_names=names, class_names_zh=None, source_names=None)
 
 
 def hold_out(clips: ClipList, share: float, seed: int) -> tuple[ClipList, ClipList]:
@@ -179,7 +347,7 @@ def hold_out(clips: ClipList, share: float, seed: int) -> tuple[ClipList, ClipLi
         classes[clip.label].append(clip)
     held: set[str] = set()
     for members in classes:
-        members.sort(key=lambda clip: hashlib.sha256(f"{seed}:{clip.key}".encode()).digest())
+        members.sort(key=lambda clip: hashlib.sha256(_bytes(f"{seed}:{clip.key}")).digest())
         number = min(len(members) - 1, max(1, round(share * len(members))))
         held.update(clip.key for clip in members[len(members) - number :])
     if not held:

@@ -191,6 +191,15 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "micro_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        for name in ("lr", "weight_decay", "warmup_epochs", "mixup", "max_broken", "num_workers", "seed"):
+            if not 0 <= getattr(self, name) < math.inf:  # NaN is neither
+                raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"expected betas in [0, 1), got {self.betas}")
+        if self.clip_grad_norm is not None and not 0 < self.clip_grad_norm < math.inf:
+            raise ValueError(f"expected clip_grad_norm above 0, or None for no clipping, got {self.clip_grad_norm}")
+        if self.save_every_steps is not None and self.save_every_steps < 1:
+            raise ValueError(f"expected save_every_steps of at least 1, or None, got {self.save_every_steps}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"expected label_smoothing in [0, 1), got {self.label_smoothing}")
         if not 0 <= self.hold_out < 1:
@@ -260,3 +269,9 @@ def from_json(cls: Any, value: Any, *, where: str = "") -> Any:
 def update(config: Any, changes: dict[str, Any]) -> Any:
     """A copy with some fields changed, checked like `from_json`."""
     return from_json(type(config), {**to_json(config), **to_json(changes)})
+
+
+def check_type(value: Any, kind: type, name: str) -> None:
+    """Raise ValueError for an argument `name` of another type, such as a dict in place of a `DataConfig`."""
+    if not isinstance(value, kind):
+        raise ValueError(f"expected {name} as a {kind.__name__}, got {type(value).__name__}")

@@ -4,8 +4,12 @@ Letters: B clips of a batch, V views, T frames, C channels (3 of RGB, 2 of flow)
 S side of the model's input.
 """
 
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +17,10 @@ from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from actionprompt import flow, sampling, transforms, video
+from actionprompt import sampling, transforms, video
 from actionprompt.clips import Broken, Clip, Position
 from actionprompt.config import DataConfig
+from actionprompt.video import flow
 
 
 @dataclass(frozen=True)
@@ -172,22 +177,56 @@ def collate(samples: Sequence[Sample | Broken]) -> Batch:
     )
 
 
-def loader(dataset: VideoDataset, batches: Sequence[Sequence[Position]], *, num_workers: int) -> Iterator[Batch]:
-    """The named batches in order, decoded by `num_workers` processes ahead of time."""
-    return iter(
-        DataLoader(
-            dataset,
-            batch_sampler=batches,  # type: ignore[arg-type]
-            collate_fn=collate,
-            num_workers=num_workers,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+def loader(
+    dataset: VideoDataset, batches: Sequence[Sequence[Position]], *, num_workers: int
+) -> Generator[Batch, None, None]:
+    """The named batches in order, decoded by `num_workers` processes ahead of time, which end when this is closed."""
+    with _not_interrupted():
+        loaded: Any = iter(
+            DataLoader(
+                dataset,
+                batch_sampler=batches,  # type: ignore[arg-type]
+                collate_fn=collate,
+                num_workers=num_workers,
+                pin_memory=torch.cuda.is_available(),
+                worker_init_fn=_start_worker,
+            )
         )
-    )
+    try:
+        yield from loaded
+    finally:
+        if num_workers:
+            _end(loaded)
 
 
-def _one_thread(worker: int) -> None:
+@contextmanager
+def _not_interrupted() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block. Processes that are started in it are not interrupted: their parent ends
+    them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows; `_start_worker` does it there
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)  # the workers themselves are the parallelism
+
+
+def _end(loaded: Any, grace_s: float = 1.0) -> None:
+    """End the workers of a loader: those that are waiting at once, those that are still decoding after `grace_s`. Left
+    to the destructor, torch waits for every worker, and an interrupt in a destructor is printed and forgotten."""
+    terminate = threading.Timer(grace_s, lambda: [worker.terminate() for worker in loaded._workers])
+    terminate.start()
+    try:
+        loaded._shutdown_workers()
+    finally:
+        terminate.cancel()
 
 
 def epoch_batches(

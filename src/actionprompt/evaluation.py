@@ -3,6 +3,7 @@
 Letters: B clips of a batch, V views, K classes, C clips of a list.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from actionprompt import records
 from actionprompt.clips import Broken, Clip, ClipList
-from actionprompt.config import DataConfig, Precision, Progress, to_json
+from actionprompt.config import DataConfig, Precision, Progress, check_type, to_json
 from actionprompt.features import autocast, cached, encode_clips
 from actionprompt.method import Features, Method, check_frames
 from actionprompt.metrics import Metrics, measure
@@ -70,7 +71,11 @@ def predict_clips(
 ) -> Iterator[tuple[int, Answer | Broken]]:
     """Index into `clips` and the answer to each clip, or why it could not be read; in the clips' order.
 
-    `cache` keeps frozen features on disk. Nothing about one clip depends on the others."""
+    `cache` keeps frozen features on disk. Nothing about one clip depends on the others.
+
+    Raises:
+        ValueError: features or scores that are not finite; the message names the clip.
+    """
     check_frames(method, config)
     options: Any = {
         "device": device, "mixed_precision": mixed_precision, "batch_size": batch_size, "num_workers": num_workers,
@@ -87,15 +92,23 @@ def predict_clips(
         answers: dict[int, Answer | Broken] = {item.position[1]: item for item in stored.broken}
         for index, features in zip(stored.index.split(256), stored.features.split(256)):
             probabilities = pooled(features.to(device).flatten(0, 1)) if len(features) else ()
-            answers.update((i, Answer(p)) for i, p in zip(index.tolist(), probabilities, strict=True))
+            answers.update((i, _answer(clips[i], p)) for i, p in zip(index.tolist(), probabilities, strict=True))
         yield from sorted(answers.items())
         return
-    for encoded in encode_clips(method, clips, config, **options):
-        answers = {item.position[1]: item for item in encoded.broken}
-        if encoded.index:
-            rows = zip(encoded.index, pooled(encoded.features), encoded.times_s, strict=True)
-            answers.update((index, Answer(probabilities, times_s)) for index, probabilities, times_s in rows)
-        yield from sorted(answers.items())
+    with contextlib.closing(encode_clips(method, clips, config, **options)) as encoding:
+        for encoded in encoding:
+            answers = {item.position[1]: item for item in encoded.broken}
+            if encoded.index:
+                rows = zip(encoded.index, pooled(encoded.features), encoded.times_s, strict=True)
+                answers.update((i, _answer(clips[i], probabilities, times_s)) for i, probabilities, times_s in rows)
+            yield from sorted(answers.items())
+
+
+def _answer(clip: Clip, probabilities: Tensor, times_s: tuple[float, ...] = ()) -> Answer:
+    """Raises ValueError naming the clip for scores that are not finite."""
+    if not bool(probabilities.isfinite().all()):
+        raise ValueError(f"{clip.key}: the model's scores of this clip are not finite numbers; its weights are damaged")
+    return Answer(probabilities, times_s)
 
 
 def evaluate(
@@ -116,8 +129,10 @@ def evaluate(
     Under `accelerate launch` the clips are shared between the processes and every process gets the whole report.
 
     Raises:
-        ValueError: no clips, or other class names than the method has now.
+        ValueError: no clips, other class names than the method has now, or arguments of another type.
     """
+    check_type(clips, ClipList, "clips")
+    check_type(config, DataConfig, "config")
     if clips.class_names != method.class_names:
         raise ValueError(
             f"{clips.name} has classes {list(clips.class_names[:3])}..., the model {list(method.class_names[:3])}...; "
@@ -177,9 +192,18 @@ def to_record(report: Report, *, seed: int, started: float, **facts: Any) -> dic
         "list": report.name,
         **report.facts,
         **facts,
-        "metrics": to_json(report.metrics),
+        "metrics": _defined(to_json(report.metrics)),
         "broken": to_json(report.broken),
     }
+
+
+def _defined(value: Any) -> Any:
+    """None in place of NaN, which stands for a figure that is not defined: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_defined(item) for item in value]
+    return None if value != value else value
 
 
 def write_scores(path: Path, report: Report) -> None:

@@ -2,14 +2,18 @@
 
 The cache holds one small file per clip, its key all that could change it: the backbone's weights, the code path that
 encodes, sampling, transform, precision, and each file's path, size and time of change; whatever differs is another
-key. Files are written atomically, so an interrupted pass resumes where it stopped, and several processes may
-share a folder.
+key. A file is a SHA-256 of the key and the rest, and the array in NumPy's format. Files are written atomically, so an
+interrupted pass resumes where it stopped, and several processes may share a folder.
 """
 
+import contextlib
+import dataclasses
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +22,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from actionprompt import data
-from actionprompt.clips import Broken, Clip
+from actionprompt import data, files
+from actionprompt.clips import Broken, Clip, some
 from actionprompt.config import DataConfig, Precision, Progress, cache_root, to_json
 from actionprompt.method import Features, Method
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,14 @@ def encode_clips(
     seed: int = 0,
     only: Sequence[int] | None = None,
     progress: Progress | None = None,
-) -> Iterator[Encoded]:
+) -> Generator[Encoded, None, None]:
     """`method.encode`, without gradients, of the evaluation views of the clips, in batches in their order.
 
-    `only` are the positions of the clips to encode. Nothing about one clip depends on the others."""
+    `only` are the positions of the clips to encode. Nothing about one clip depends on the others.
+
+    Raises:
+        ValueError: features that are not finite; the message names the clip.
+    """
     method.to(device).eval()
     chosen = list(range(len(clips)) if only is None else only)
     batches = [[(0, i) for i in chosen[start : start + batch_size]] for start in range(0, len(chosen), batch_size)]
@@ -63,16 +71,31 @@ def encode_clips(
         clips, config, side_px=method.frame_shape[-1], training=False, seed=seed, flow=method.flow
     )
     done = 0
-    for positions, batch in zip(batches, data.loader(dataset, batches, num_workers=num_workers if chosen else 0)):
-        features = None
-        if len(batch.label):
-            video = batch.video.to(device, non_blocking=True).flatten(0, 1)
-            with torch.no_grad(), autocast(device, mixed_precision):
-                features = method.encode(method.normalise(video))
-        yield Encoded(tuple(index for _, index in batch.position), features, batch.times_s, batch.broken)
-        done += len(positions)
-        if progress is not None:
-            progress(done, len(chosen))
+    loaded = data.loader(dataset, batches, num_workers=num_workers if chosen else 0)
+    with contextlib.closing(loaded):
+        for positions, batch in zip(batches, loaded):
+            features = None
+            if len(batch.label):
+                video = batch.video.to(device, non_blocking=True).flatten(0, 1)
+                with torch.no_grad(), autocast(device, mixed_precision):
+                    features = method.encode(method.normalise(video))
+                _check_finite(features, batch.key)
+            yield Encoded(tuple(index for _, index in batch.position), features, batch.times_s, batch.broken)
+            done += len(positions)
+            if progress is not None:
+                progress(done, len(chosen))
+
+
+def _check_finite(features: Features, keys: Sequence[str]) -> None:
+    """Raise ValueError naming the first clip with a feature that is NaN or infinite."""
+    fields = dataclasses.fields(features) if dataclasses.is_dataclass(features) else ()
+    for value in [getattr(features, field.name) for field in fields] or [features]:
+        finite = value.isfinite().reshape(len(keys), -1).all(1)
+        if not bool(finite.all()):
+            raise ValueError(
+                f"{keys[int((~finite).nonzero()[0])]}: the features of this clip are not finite numbers; the weights "
+                f"of the backbone or model are damaged, or the precision is too low for them"
+            )
 
 
 def autocast(device: torch.device | str, mixed_precision: Precision) -> torch.autocast:
@@ -107,38 +130,91 @@ def cached(
 ) -> CachedFeatures:
     """`encode_clips` of every clip, from the cache where it is there.
 
+    What is damaged in the cache is encoded again, and where the cache cannot be written the features are only returned;
+    a `files.Notice` says so.
+
     Raises:
-        ValueError: the method's features are not frozen.
+        ValueError: the method's features are not frozen, or features that are not finite; the message names the clip.
     """
     if not method.frozen_features:
         raise ValueError(f"{method.name} changes its features while it trains")
     folder = (root or cache_root()) / "features"
     spec = _spec(method, config, mixed_precision, seed)
     paths = [_path(folder, spec, clip, clip.key if config.random_groups else "") for clip in clips]
-    missing = [index for index, path in enumerate(paths) if path is None or not path.is_file()]
+    stored: dict[int, Tensor] = {}
+    damaged = []
+    for index, path in enumerate(paths):
+        if path is not None and path.is_file():
+            try:
+                stored[index] = _read(path)
+            except (OSError, ValueError):
+                damaged.append(clips[index].key)
+                continue
+            _check_finite(stored[index][None], [f"{clips[index].key} ({path})"])
+    if damaged:
+        text = f"{folder}: features of {len(damaged)} clips are damaged and encoded again: {some(damaged)}"
+        warnings.warn(text, files.Notice, stacklevel=2)
+    missing = [index for index in range(len(clips)) if index not in stored]
+    # Numbers depend in their last bits on what else is in a batch, so a pass that was interrupted is continued with the
+    # batches of one that was not, although some of their clips are in the cache already.
+    batches = {index // batch_size for index in missing}
+    only = [index for index in range(len(clips)) if index // batch_size in batches]
     broken: dict[int, Broken] = {}
-    for encoded in encode_clips(
+    writable = True
+    for parent in {path.parent for index in missing if (path := paths[index]) is not None}:
+        files.sweep(parent, older_than_s=3600)  # the numbers of processes on other machines say nothing here
+    encoding = encode_clips(
         method, clips, config, device=device, mixed_precision=mixed_precision, batch_size=batch_size,
-        num_workers=num_workers, seed=seed, only=missing, progress=progress,
-    ):  # fmt: skip
-        broken.update((item.position[1], item) for item in encoded.broken)
-        views = encoded.features.unflatten(0, (-1, config.num_views)) if encoded.index else ()
-        for index, feature in zip(encoded.index, views, strict=True):
-            path = paths[index]
-            assert path is not None
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            with temporary.open("wb") as file:
-                np.save(file, feature.float().cpu().numpy())
-            temporary.replace(path)
-    readable = [i for i in range(len(clips)) if i not in broken]
-    stored = [torch.from_numpy(np.load(path)) for i in readable if (path := paths[i]) is not None]
+        num_workers=num_workers, seed=seed, only=only, progress=progress,
+    )  # fmt: skip
+    with contextlib.closing(encoding):
+        for encoded in encoding:
+            broken.update((item.position[1], item) for item in encoded.broken if item.position[1] not in stored)
+            views = encoded.features.unflatten(0, (-1, config.num_views)) if encoded.index else ()
+            for index, feature in zip(encoded.index, views, strict=True):
+                path = paths[index]
+                if index in stored:
+                    continue
+                stored[index] = feature.float().cpu()
+                if path is None or not writable:
+                    continue
+                try:
+                    _write(path, stored[index])
+                except OSError as error:
+                    writable = False
+                    text = (
+                        f"features cannot be kept in {folder} ({error.strerror or error}); the work continues without, "
+                        f"ACTIONPROMPT_CACHE names another cache folder"
+                    )
+                    warnings.warn(text, files.Notice, stacklevel=2)
+    readable = sorted(stored)
     return CachedFeatures(
-        features=torch.stack(stored) if stored else torch.empty(0, config.num_views),
+        features=torch.stack([stored[i] for i in readable]) if readable else torch.empty(0, config.num_views),
         index=torch.tensor(readable, dtype=torch.long),
         broken=tuple(broken[i] for i in sorted(broken)),
         num_encoded=len(missing) - len(broken),
     )
+
+
+def _write(path: Path, feature: Tensor) -> None:
+    content = io.BytesIO()
+    np.save(content, feature.numpy(), allow_pickle=False)
+    array = content.getvalue()
+    with files.replacing(path, durable=False) as temporary:
+        temporary.write_bytes(_checksum(path, array) + array)
+
+
+def _read(path: Path) -> Tensor:
+    """Raises ValueError for a file that is damaged or belongs to another key."""
+    content = path.read_bytes()
+    checksum, array = content[:32], content[32:]
+    if checksum != _checksum(path, array):
+        raise ValueError(f"{path} is damaged")
+    return torch.from_numpy(np.load(io.BytesIO(array), allow_pickle=False))
+
+
+def _checksum(path: Path, array: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + array).digest()
 
 
 def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: int) -> str:
@@ -157,11 +233,12 @@ def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: 
 
 
 def _path(folder: Path, spec: str, clip: Clip, draw: str) -> Path | None:
-    """Where this clip's features lie; None for a path that is not there (reading it then says what is wrong)."""
+    """Where this clip's features lie; None for a path that cannot be looked at (reading it then says what is wrong)."""
     try:
-        files = sorted(clip.path.iterdir()) if clip.path.is_dir() else [clip.path]
-        identity = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    except OSError:
+        parts = sorted(clip.path.iterdir()) if clip.path.is_dir() else [clip.path]
+        identity = [[os.path.realpath(part), part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
+    except (OSError, ValueError):  # ValueError: a null character in the name
         return None
-    key = hashlib.sha256(f"{spec}\n{json.dumps(identity)}\n{draw}".encode()).hexdigest()
-    return folder / key[:2] / f"{key}.npy"
+    text = f"{spec}\n{json.dumps(identity)}\n{draw}"  # json.dumps escapes what is no valid UTF-8 in a name
+    key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return folder / key[:2] / f"{key}.features"

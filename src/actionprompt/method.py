@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from actionprompt import transforms
 from actionprompt.backbone import CLIP
+from actionprompt.clips import listed
 from actionprompt.config import DataConfig
 
 Features = Any
@@ -91,25 +92,33 @@ class Method(nn.Module):
 
         Raises:
             ValueError: no names, a duplicate name, not one Chinese name per class, or other names than before although
-                the model is not `open_vocabulary`.
+                the model is not `open_vocabulary`; the same names in another order reorder what it has learned.
         """
-        names = tuple(names)
+        names = listed(names)
         if not names:
             raise ValueError("expected at least one class name, got none")
-        twice = [name for index, name in enumerate(names) if name in names[:index]]
-        if twice:
-            raise ValueError(f"expected different class names, got {twice[0]!r} twice")
         if names_zh is not None and len(names_zh) != len(names):
             raise ValueError(f"expected one Chinese name per class, got {len(names_zh)} for {len(names)} classes")
         if self.class_names and names != self.class_names and not self.open_vocabulary:
-            raise ValueError(
-                f"this model has learned parameters of its own for its {len(self.class_names)} classes "
-                f"({', '.join(self.class_names[:3])}, ...) and cannot be given other names; train an open-vocabulary "
-                f"method or configuration for that"
-            )
+            if sorted(names) == sorted(self.class_names):
+                row = {name: index for index, name in enumerate(self.class_names)}
+                self._reorder([row[name] for name in names])
+            else:
+                raise ValueError(
+                    f"this model has learned parameters of its own for its {len(self.class_names)} classes "
+                    f"({', '.join(self.class_names[:3])}, ...) and cannot be given other names; train an "
+                    f"open-vocabulary method or configuration for that"
+                )
         self._class_features = None
         self.class_names = names
         self.class_names_zh = tuple(names_zh) if names_zh is not None else None
+
+    @torch.no_grad()
+    def _reorder(self, order: list[int]) -> None:
+        """Row k of every trained tensor with one row per class becomes what row order[k] was."""
+        for name, tensor in self.trained_state().items():
+            if any(name == part or name.startswith(f"{part}.") for part in self.per_class):
+                tensor.copy_(tensor[order])
 
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Features:
         """Pixel-normalised frames -> features. Default: the image tower applied to every frame, embeddings [N, T, E],

@@ -1,15 +1,15 @@
 """From a path to a `Prediction`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from actionprompt import checkpoint, methods, video
-from actionprompt.backbone import default_device
-from actionprompt.clips import Broken, Clip
-from actionprompt.config import DataConfig, from_json
+from actionprompt.backbone import find_device
+from actionprompt.clips import Broken, Clip, listed
+from actionprompt.config import DataConfig, check_type, from_json
 from actionprompt.evaluation import predict_clips
 from actionprompt.method import Method
 from actionprompt.weights import TINY, load_clip
@@ -29,6 +29,11 @@ class Prediction:
     none_of_these: bool = False
     """Is the best score below the model's rejection threshold? Only a model that has one, as `teach` chooses it, can
     answer this way."""
+
+    @property
+    def ok(self) -> bool:
+        """True; a video that cannot be read comes as `clips.Broken`, whose `ok` is False."""
+        return True
 
     @property
     def label(self) -> str:
@@ -55,30 +60,49 @@ class Predictor:
         device: torch.device | str | None = None,
         none_below: float | None = None,
     ) -> None:
+        check_type(config, DataConfig, "config")
         self.method, self.config, self.none_below = method.eval(), config, none_below
-        self.device = torch.device(device) if device is not None else default_device()
+        self.device = find_device(device)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.method.class_names
 
-    def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
-        """Recognise these names from now on. ValueError where the model's head is closed."""
+    def set_classes(self, names: Iterable[str], names_zh: Iterable[str] | None = None) -> None:
+        """Recognise these names from now on. ValueError where the model's head is closed and has other names."""
         with torch.no_grad():
-            self.method.set_classes(names, names_zh)
+            self.method.set_classes(listed(names), listed(names_zh) if names_zh is not None else None)
         self.none_below = None
 
     def predict(self, path: str | Path, *, top: int | None = 5) -> Prediction:
-        """Recognise one video. Raises `VideoDecodeError` if it cannot be read."""
+        """Recognise one video.
+
+        Raises:
+            VideoDecodeError: it cannot be read.
+            ValueError: `top` below 1.
+        """
         ((_, result),) = self.predict_all([path], top=top, num_workers=0)
         if isinstance(result, Broken):
             raise video.VideoDecodeError(path, result.reason)
         return result
 
     def predict_all(
-        self, paths: Sequence[str | Path], *, top: int | None = 5, num_workers: int = 2, batch_size: int = 8
+        self, paths: Iterable[str | Path], *, top: int | None = 5, num_workers: int = 2, batch_size: int = 8
     ) -> Iterator[tuple[Path, Prediction | Broken]]:
-        """Recognise many videos; one that cannot be read comes as `Broken`, in its place."""
+        """Recognise many videos, in their order; one that cannot be read comes as `Broken`, in its place.
+
+        Raises:
+            ValueError: one path in place of several, or `top` below 1; before the first video is read.
+        """
+        if isinstance(paths, str | Path):
+            raise ValueError(f"expected several paths, got one: {paths}; call predict, or predict_all([path])")
+        if top is not None and top < 1:
+            raise ValueError(f"expected top of at least 1, or None for all classes, got {top}")
+        return self._predict_all(paths, top, num_workers, batch_size)
+
+    def _predict_all(
+        self, paths: Iterable[str | Path], top: int | None, num_workers: int, batch_size: int
+    ) -> Iterator[tuple[Path, Prediction | Broken]]:
         clips = [Clip(key=str(path), path=Path(path), label=0) for path in paths]
         answers = predict_clips(
             self.method, clips, self.config, device=self.device, num_workers=num_workers, batch_size=batch_size
@@ -115,12 +139,17 @@ def load(
 
 
 def zero_shot(
-    class_names: Sequence[str],
+    class_names: Iterable[str],
     *,
     backbone: str = TINY,
     config: DataConfig | None = None,
     device: torch.device | str | None = None,
 ) -> Predictor:
-    """Frozen CLIP with any class names; `backbone` as in `weights.load_clip`."""
-    method = methods.build("zeroshot", load_clip(backbone), class_names)
-    return Predictor(method, config or DataConfig(), device=device)
+    """Frozen CLIP with any class names; `backbone` as in `weights.load_clip`.
+
+    Raises:
+        ValueError: no list of different names, no such backbone or device, or `config` is no `DataConfig`.
+    """
+    names = listed(class_names)
+    config, device = config if config is not None else DataConfig(), find_device(device)
+    return Predictor(methods.build("zeroshot", load_clip(backbone), names), config, device=device)

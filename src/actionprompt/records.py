@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def provenance(*, seed: int, started: float | None = None) -> dict[str, Any]:
     the record then states its `hours`."""
     now, program = datetime.datetime.now(datetime.UTC), Path(sys.argv[0]).name
     facts: dict[str, Any] = {
-        "command": " ".join(["actionprompt" if program == "__main__.py" else program, *sys.argv[1:]]),
+        "command": " ".join(["actionprompt" if program == "__main__.py" else program, *map(public, sys.argv[1:])]),
         "seed": seed,
         "commit": commit(),
         "date": now.isoformat(timespec="seconds"),
@@ -32,6 +33,13 @@ def provenance(*, seed: int, started: float | None = None) -> dict[str, Any]:
     if started is not None:
         facts["hours"] = round((now.timestamp() - started) / 3600, 4)
     return facts
+
+
+def public(argument: str) -> str:
+    """An argument of the command line without the folders of absolute paths, which tell of the machine: records and
+    models are given away."""
+    pieces = re.split(r"([=,])", argument)
+    return "".join(f".../{Path(piece).name}" if Path(piece).is_absolute() else piece for piece in pieces)
 
 
 def _version(name: str) -> str | None:

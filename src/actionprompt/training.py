@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
-from safetensors.torch import load_file
 from torch import Tensor
 
-from actionprompt import checkpoint, data, features, records, transforms
-from actionprompt.checkpoint import MANIFEST, WEIGHTS
-from actionprompt.clips import Broken, Clip, ClipList, Position, hold_out
-from actionprompt.config import NO_AUGMENTATION, DataConfig, Progress, TrainConfig, to_json
+from actionprompt import checkpoint, data, features, files, records, resume, transforms
+from actionprompt.clips import Broken, ClipList, Position, hold_out
+from actionprompt.config import NO_AUGMENTATION, DataConfig, Progress, TrainConfig, check_type, to_json
 from actionprompt.method import Method, check_frames
+from actionprompt.resume import LOG
 
-OPTIMIZER, LOG = "optimizer.safetensors", "log.jsonl"
 FROM_CACHE = "cached features of one centre view, not augmented"
 FROM_PIXELS = "pixels of one view of random frames, augmented"
 FROM_FLOW = "optical flow of one view of random frames, in a random window, augment.flip applied"
@@ -84,10 +81,13 @@ def train(
     on_epoch: Callable[[int], None] | None = None,
     on_encode: Progress | None = None,
     facts: dict[str, Any] | None = None,
+    drop_missing: bool = False,
 ) -> TrainResult:
     """Train `method` on `clips` and write the model to `folder`/model.
 
-    A folder that holds checkpoints of the same run is resumed; of another run, refused. `cache` trains methods with
+    A folder that holds checkpoints of the same run is resumed; of another run, refused. If clips of its list are gone,
+    `drop_missing` resumes without them, from the end of an epoch, and the manifest says so. A damaged newest checkpoint
+    is replaced by the one before it, with a `files.Notice`. `cache` trains methods with
     frozen features from the feature cache: one view of each clip, the centre one, without augmentation. With
     `config.hold_out`, a share of every class is left out of the training (`clips.hold_out`) and named in the manifest;
     `clips.txt` in the model folder lists the clips that were trained on. `facts` are further entries of the manifest.
@@ -100,25 +100,40 @@ def train(
             contradict each other.
         FloatingPointError: the loss is not finite; the message lists the clips of the batch.
     """
-    folder, cached = Path(folder), cache and method.frozen_features
-    held: tuple[Clip, ...] = ()
-    if config.hold_out:
-        clips, validation = hold_out(clips, config.hold_out, config.seed)
-        held = validation.clips
-    data_config = used_data(method, data_config, cache=cache)
-    _check(method, clips, config, data_config)
+    for value, kind, name in (
+        (clips, ClipList, "clips"), (config, TrainConfig, "config"), (data_config, DataConfig, "data_config")
+    ):  # fmt: skip
+        check_type(value, kind, name)
+    folder = Path(folder)
+    _check(method, clips, config, data_config, cache=cache)
+    clips, run = planned(method, clips, config, data_config, cache=cache, facts=facts)
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision, cpu=str(device) == "cpu", step_scheduler_with_optimizer=False,
         log_with="tensorboard", project_dir=folder / "tensorboard",
     )  # fmt: skip
-    run = {**_run_manifest(method, clips, config, data_config, held, cached=cached), **to_json(facts or {})}
-    here, world_size, rank = accelerator.device, accelerator.num_processes, accelerator.process_index
+    here = accelerator.device
     if device is not None and torch.device(device).type != here.type:
         raise ValueError(f"expected device 'cpu', or none for the one accelerate chooses ({here}), got {str(device)!r}")
+    with files.one_writer(folder) if accelerator.is_main_process else contextlib.nullcontext():
+        return _train(
+            method, clips, folder, run, accelerator, config=config, cached=cache and method.frozen_features,
+            data_config=used_data(method, data_config, cache=cache), on_step=on_step, on_epoch=on_epoch,
+            on_encode=on_encode, drop_missing=drop_missing,
+        )  # fmt: skip
+
+
+def _train(
+    method: Method, clips: ClipList, folder: Path, run: dict[str, Any], accelerator: Accelerator, *,
+    config: TrainConfig, data_config: DataConfig, cached: bool, on_step: Callable[[Step], None] | None,
+    on_epoch: Callable[[int], None] | None, on_encode: Progress | None, drop_missing: bool,
+) -> TrainResult:  # fmt: skip
+    here, world_size, rank = accelerator.device, accelerator.num_processes, accelerator.process_index
     method.to(here)
     optimizer = torch.optim.AdamW(_optimizer_groups(method, config), lr=config.lr, betas=config.betas)
     peak = [group["lr"] for group in optimizer.param_groups]
-    start = _resume(folder, run, method, optimizer, accelerator)
+    start = resume.load(folder, run, clips, method, optimizer, accelerator, drop_missing=drop_missing)
+    if start.dropped:
+        run = {**run, "dropped": to_json(start.dropped)}
     method.clip.set_gradient_checkpointing(config.gradient_checkpointing)
     model = accelerator.prepare_model(method)
 
@@ -135,41 +150,41 @@ def train(
     batches_of = lambda epoch: data.epoch_batches(  # noqa: E731
         num_clips, config.batch_size, epoch=epoch, seed=config.seed, rank=rank, world_size=world_size
     )
-    steps_per_epoch = len(batches_of(0))
-    num_steps = config.epochs * steps_per_epoch
+    steps_per_epoch, (first_epoch, first_step) = len(batches_of(0)), start.origin
+    num_steps = first_step + (config.epochs - first_epoch) * steps_per_epoch
     if accelerator.is_main_process:
-        _cut_log(folder / LOG, start)
+        resume.cut_log(folder / LOG, start.step)
         accelerator.init_trackers("")
     broken: dict[str, Broken] = {}
     epoch_seconds = []
     method.train()
-    for epoch in range(start // steps_per_epoch, config.epochs):
+    done = start.step
+    for epoch in range(first_epoch + (done - first_step) // steps_per_epoch, config.epochs):
         began = time.perf_counter()
-        first = start - epoch * steps_per_epoch if epoch == start // steps_per_epoch else 0
-        batches = batches_of(epoch)[first:]
+        end = first_step + (epoch + 1 - first_epoch) * steps_per_epoch
+        batches = batches_of(epoch)[done - end :]
         broken_now: list[Broken] = []
-        for step, micros in enumerate(source.steps(batches), start=epoch * steps_per_epoch + first):
-            lr = _schedule(step, num_steps, config.warmup_epochs * steps_per_epoch)
-            for group, top in zip(optimizer.param_groups, peak, strict=True):
-                group["lr"] = top * lr
-            torch.manual_seed(_step_seed(config.seed, step, rank))  # for dropout and other draws inside a method
-            losses = _step(accelerator, model, optimizer, micros, config, step)
-            broken_now += [item for micro in micros for item in micro.broken]
-            _allow_broken(broken_now, config.max_broken)
-            done = step + 1
-            if accelerator.is_main_process:
-                entry = {"step": done, "epoch": epoch, "lr": config.lr * lr, **losses}
-                with (folder / LOG).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(entry) + "\n")
-                accelerator.log({f"train/{k}": v for k, v in entry.items() if k != "step"}, step=done)
-                if on_step is not None:
-                    on_step(Step(done, num_steps, epoch, losses, config.lr * lr))
-            if on_epoch is not None and done % steps_per_epoch == 0:
-                on_epoch(done // steps_per_epoch)
-                method.train()
-            save_now = done % config.save_every_steps == 0 if config.save_every_steps else done % steps_per_epoch == 0
-            if save_now and done < num_steps and accelerator.is_main_process:
-                _save_checkpoint(folder, done, run, method, optimizer)
+        with contextlib.closing(source.steps(batches)) as steps:
+            for step, micros in enumerate(steps, start=done):
+                lr = _schedule(step, num_steps, config.warmup_epochs * steps_per_epoch)
+                for group, top in zip(optimizer.param_groups, peak, strict=True):
+                    group["lr"] = top * lr
+                torch.manual_seed(_step_seed(config.seed, step, rank))  # for dropout and other draws inside a method
+                losses = _step(accelerator, model, optimizer, micros, config, step)
+                broken_now += [item for micro in micros for item in micro.broken]
+                _allow_broken(broken_now, config.max_broken)
+                done = step + 1
+                if accelerator.is_main_process:
+                    _log(folder, accelerator, {"step": done, "epoch": epoch, "lr": config.lr * lr, **losses})
+                    if on_step is not None:
+                        on_step(Step(done, num_steps, epoch, losses, config.lr * lr))
+                if on_epoch is not None and done == end:
+                    on_epoch(epoch + 1)
+                    method.train()
+                save_now = done % config.save_every_steps == 0 if config.save_every_steps else done == end
+                if save_now and done < num_steps and accelerator.is_main_process:
+                    epochs = epoch + 1 if done == end else None
+                    resume.save(folder, start, run, clips, method, optimizer, step=done, epochs=epochs)
         broken.update((item.key, item) for item in broken_now)
         epoch_seconds.append(time.perf_counter() - began)
     method.eval()
@@ -178,7 +193,7 @@ def train(
     if accelerator.is_main_process:
         entries = {**run, "broken": sorted(broken), "provenance": records.provenance(seed=config.seed)}
         checkpoint.save(
-            folder / "model", method, trained_clips=[clip.key for clip in clips.clips],
+            folder / "model", method, trained_clips=(*clips.clips, *start.dropped_clips),
             **{k: v for k, v in entries.items() if k not in _IN_MANIFEST},
         )  # fmt: skip
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -188,6 +203,13 @@ def train(
 
 
 _IN_MANIFEST = ("method", "config", "backbone")  # what checkpoint.save writes by itself
+
+
+def _log(folder: Path, accelerator: Accelerator, entry: dict[str, Any]) -> None:
+    """A line of the log, in JSON, which has no NaN: the loss of a batch of which nothing could be read is null."""
+    line = json.dumps({name: value if math.isfinite(value) else None for name, value in entry.items()})
+    files.append(folder / LOG, line)
+    accelerator.log({f"train/{k}": v for k, v in entry.items() if k != "step"}, step=entry["step"])
 
 
 class _Source:
@@ -204,47 +226,50 @@ class _Source:
             labels = torch.tensor([clip.label for clip in clips.clips])
             self.labels = labels[stored.index].to(device)
 
-    def steps(self, batches: list[list[Position]]) -> Iterator[list[_Micro]]:
+    def steps(self, batches: list[list[Position]]) -> Generator[list[_Micro], None, None]:
         parts = [_split(batch, self.config.micro_batches) for batch in batches]
         flat = [part for batch in parts for part in batch]
         made = self._from_cache(flat) if self.stored is not None else self._from_pixels(flat)
-        for batch in parts:
-            yield [next(made) for _ in batch]
+        with contextlib.closing(made):
+            for batch in parts:
+                yield [next(made) for _ in batch]
 
-    def _from_cache(self, parts: Iterable[list[Position]]) -> Iterator[_Micro]:
+    def _from_cache(self, parts: Iterable[list[Position]]) -> Generator[_Micro, None, None]:
         assert self.stored is not None
         for part in parts:
             rows = torch.tensor([index for _, index in part], device=self.device)
             keys = tuple(self.clips.clips[i].key for i in self.stored.index[rows.cpu()].tolist())
             yield _Micro(None, self.features[rows], self._targets(self.labels[rows]), keys, ())
 
-    def _from_pixels(self, parts: list[list[Position]]) -> Iterator[_Micro]:
+    def _from_pixels(self, parts: list[list[Position]]) -> Generator[_Micro, None, None]:
         method, config, side_px = self.method, self.config, self.method.frame_shape[-1]
         dataset = data.VideoDataset(
             self.clips.clips, self.data_config, side_px=side_px, training=True, seed=config.seed, flow=method.flow
         )
-        for batch in data.loader(dataset, parts, num_workers=config.num_workers):
-            if not batch.key:
-                yield _Micro(None, None, batch.label, (), batch.broken)
-                continue
-            video = batch.video.to(self.device, non_blocking=True)[:, 0]
-            if method.flow is not None:
-                video = method.normalise(video)
-            else:
-                video = transforms.augment(
-                    video,
-                    batch.aspect,
-                    self.data_config.augment,
-                    side_px=side_px,
-                    mean=method.clip.mean,
-                    std=method.clip.std,
-                    rngs=[data.clip_rng(config.seed, position, "augment") for position in batch.position],
-                )
-            targets = self._targets(batch.label.to(self.device))
-            if config.mixup > 0:
-                rng = data.clip_rng(config.seed, batch.position[0], "mixup")
-                video, targets = transforms.mixup(video, targets, alpha=config.mixup, rng=rng)
-            yield _Micro(video, None, targets, batch.key, batch.broken)
+        loaded = data.loader(dataset, parts, num_workers=config.num_workers)
+        with contextlib.closing(loaded):
+            for batch in loaded:
+                if not batch.key:
+                    yield _Micro(None, None, batch.label, (), batch.broken)
+                    continue
+                video = batch.video.to(self.device, non_blocking=True)[:, 0]
+                if method.flow is not None:
+                    video = method.normalise(video)
+                else:
+                    video = transforms.augment(
+                        video,
+                        batch.aspect,
+                        self.data_config.augment,
+                        side_px=side_px,
+                        mean=method.clip.mean,
+                        std=method.clip.std,
+                        rngs=[data.clip_rng(config.seed, position, "augment") for position in batch.position],
+                    )
+                targets = self._targets(batch.label.to(self.device))
+                if config.mixup > 0:
+                    rng = data.clip_rng(config.seed, batch.position[0], "mixup")
+                    video, targets = transforms.mixup(video, targets, alpha=config.mixup, rng=rng)
+                yield _Micro(video, None, targets, batch.key, batch.broken)
 
     def _targets(self, labels: Tensor) -> Tensor:
         """Class indices, or with label smoothing or mixup the rows of their distribution."""
@@ -311,7 +336,39 @@ def used_data(method: Method, config: DataConfig, *, cache: bool) -> DataConfig:
     return replace(config, augment=NO_AUGMENTATION) if cache and method.frozen_features else config
 
 
-def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig) -> None:
+def input_of(method: Method, *, cache: bool) -> str:
+    """What a training of this method takes as its input."""
+    return FROM_CACHE if cache and method.frozen_features else FROM_PIXELS if method.flow is None else FROM_FLOW
+
+
+def planned(
+    method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig, *, cache: bool,
+    facts: dict[str, Any] | None,
+) -> tuple[ClipList, dict[str, Any]]:  # fmt: skip
+    """The clips that are trained on, and what makes this run: its entries of the model's manifest."""
+    held_out = {}
+    if config.hold_out:
+        clips, held = hold_out(clips, config.hold_out, config.seed)
+        keys = [clip.key for clip in held.clips]
+        held_out = {"held_out": {"share": config.hold_out, "seed": config.seed, "clips": len(keys), "keys": keys}}
+    run = {
+        **held_out,
+        "method": method.name,
+        "config": method.config,
+        "backbone": method.clip_sha256,
+        "train": config,
+        "data": used_data(method, data_config, cache=cache),
+        "trained_on": input_of(method, cache=cache),
+        "list": clips.name,
+        "list_sha256": clips.sha256,
+        "classes_sha256": clips.classes_sha256,
+        **(facts or {}),
+    }
+    return clips, to_json(run)
+
+
+def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig, *, cache: bool) -> None:
+    data_config = used_data(method, data_config, cache=cache)
     if not any(parameter.requires_grad for parameter in method.parameters()):
         name = method.name
         raise ValueError(f"{name} has nothing to train with these options; evaluate it, or choose a trained variant")
@@ -359,84 +416,3 @@ def _optimizer_groups(method: Method, config: TrainConfig) -> list[dict[str, Any
     trained = [id(p) for p in method.parameters() if p.requires_grad]
     assert sorted(listed) == sorted(trained), "param_groups must hold every trained tensor exactly once"
     return groups
-
-
-# Checkpoints of a running training -----------------------------------------------------------------------------------
-
-
-def _run_manifest(
-    method: Method, clips: ClipList, config: TrainConfig, data_config: DataConfig, held: Sequence[Clip], *, cached: bool
-) -> dict[str, Any]:
-    """What makes two runs the same run."""
-    held_out = {"share": config.hold_out, "seed": config.seed, "clips": len(held), "keys": [clip.key for clip in held]}
-    return to_json(
-        {
-            **({"held_out": held_out} if held else {}),
-            "method": method.name,
-            "config": method.config,
-            "backbone": method.clip_sha256,
-            "train": config,
-            "data": data_config,
-            "trained_on": FROM_CACHE if cached else FROM_PIXELS if method.flow is None else FROM_FLOW,
-            "list": clips.name,
-            "list_sha256": clips.sha256,
-            "classes_sha256": clips.classes_sha256,
-        }
-    )
-
-
-def _save_checkpoint(
-    folder: Path, step: int, run: dict[str, Any], method: Method, optimizer: torch.optim.Optimizer
-) -> None:
-    state = {
-        f"{index}.{name}": torch.as_tensor(value)
-        for index, entry in optimizer.state_dict()["state"].items()
-        for name, value in entry.items()
-    }
-    checkpoints = folder / "checkpoints"
-    tensors = {WEIGHTS: method.trained_state(), OPTIMIZER: state}
-    checkpoint.write_folder(checkpoints / f"step-{step:08d}", tensors, {"step": step, "run": run})
-    for old in sorted(checkpoints.glob("step-*"))[:-1]:
-        shutil.rmtree(old)
-
-
-def _resume(
-    folder: Path, run: dict[str, Any], method: Method, optimizer: torch.optim.Optimizer, accelerator: Accelerator
-) -> int:
-    """Load the newest checkpoint, if there is one; the number of steps done."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "model" / MANIFEST).is_file():
-        raise ValueError(f"{folder} holds a finished training; choose another folder, or remove it to train again")
-    found = sorted(folder.glob(f"checkpoints/step-*/{MANIFEST}"))
-    newest = broadcast_object_list([str(found[-1].parent) if found else None])[0]
-    if newest is None:
-        return 0
-    manifest = json.loads((Path(newest) / MANIFEST).read_text(encoding="utf-8"))
-    if manifest["run"] != run:
-        different = [key for key in run if manifest["run"].get(key) != run[key]]
-        raise ValueError(
-            f"{folder} holds checkpoints of another run (different: {', '.join(different)}); choose another folder, "
-            f"remove it, or call with the same options to resume"
-        )
-    method.load_trained_state(load_file(Path(newest) / WEIGHTS))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_file(Path(newest) / OPTIMIZER).items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    accelerator.wait_for_everyone()
-    return int(manifest["step"])
-
-
-def _cut_log(path: Path, step: int) -> None:
-    """Remove log entries after the last checkpoint of a killed run: these steps are repeated."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    kept = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            break  # an incomplete line: the process was killed while writing it
-        if entry["step"] <= step:
-            kept.append(line + "\n")
-    path.write_text("".join(kept), encoding="utf-8")

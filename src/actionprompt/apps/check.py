@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ def inspect(name: str, root: str | Path) -> Inspection:
     root = Path(root).expanduser()
     if not root.exists():
         raise ValueError(f"{info.title}: no {root}; check the path, or {info.get}")
+    if root.is_file() and name != "csv":
+        raise ValueError(f"{info.title}: expected a folder, got the file {root}")
     problems: list[str] = []
     found: list[ClipList] = []
     for split in info.splits:
@@ -139,7 +142,10 @@ def verify(
     done = len(chosen) - len(todo)
     failures = []
     state = open(state_file, "a", encoding="utf-8") if state_file is not None else None  # noqa: SIM115
-    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) if num_workers > 1 else None
+    pool = None
+    if num_workers > 1:  # Ctrl-C is for this process, which ends the others
+        spawn = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(num_workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
         if state is not None:
             state.write("\n")  # ends a line that an interrupted run may have left incomplete
@@ -150,7 +156,7 @@ def verify(
                 failures.append(f"{clip.key}: {error}")
             if state is not None:
                 row = {"key": clip.key, "identity": _identity(clip.path), "error": error}
-                state.write(json.dumps(row, ensure_ascii=False) + "\n")
+                state.write(json.dumps(row) + "\n")
                 state.flush()
             if progress is not None:
                 progress(done, len(chosen))
@@ -196,11 +202,18 @@ def _identity(path: Path) -> list[int]:
 
 
 def _read_state(path: Path) -> dict[str, list[int]]:
-    """Size and modification time, by key, of every clip that was last found good. Incomplete lines are ignored."""
+    """Size and modification time, by key, of every clip that was last found good. Incomplete lines are ignored.
+
+    Raises:
+        ValueError: a file with other content.
+    """
     good: dict[str, list[int]] = {}
     if not path.exists():
         return good
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if any(lines) and not any(line.startswith('{"key": ') for line in lines):
+        raise ValueError(f"{path}: expected a file that an earlier verification wrote; this one is left as it is")
+    for line in lines:
         try:
             row = json.loads(line)
             key, identity, error = row["key"], row["identity"], row["error"]

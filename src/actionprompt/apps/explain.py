@@ -21,7 +21,7 @@ from actionprompt import data, methods, transforms, video
 from actionprompt.clips import Broken, Clip
 from actionprompt.config import DataConfig
 from actionprompt.method import Method
-from actionprompt.weights import load_clip
+from actionprompt.weights import load_again, load_clip
 
 MARGIN_PX, BAND_PX = 4, 20
 
@@ -50,17 +50,18 @@ def explain(
     """Attention of the last `num_layers` layers on the frames of one video (one view, the centre in time and space).
 
     `baseline` is the model to compare with; by default frozen CLIP with the method's backbone, loaded again (from
-    `backbone`, if it is not where its name says) because a method may have changed its own.
+    `backbone`, if it is given) because a method may have changed its own.
 
     Raises:
         VideoDecodeError: the video cannot be read.
         ValueError: the method does not provide attention maps.
     """
     if baseline is None:
-        baseline = methods.build("zeroshot", load_clip(backbone or method.clip.name), method.class_names)
+        clip = load_clip(backbone) if backbone is not None else load_again(method.clip, method.clip_sha256)
+        baseline = methods.build("zeroshot", clip, method.class_names)
     side_px = method.clip.image.image_size
-    clip = Clip(key=str(path), path=Path(path), label=0)
-    sample = data.VideoDataset([clip], config.centre_view, side_px=side_px, training=False)[0, 0]
+    shown = Clip(key=str(path), path=Path(path), label=0)
+    sample = data.VideoDataset([shown], config.centre_view, side_px=side_px, training=False)[0, 0]
     if isinstance(sample, Broken):
         raise video.VideoDecodeError(path, sample.reason)
     pixels = torch.from_numpy(sample.video).to(device)

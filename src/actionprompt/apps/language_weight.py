@@ -74,21 +74,18 @@ def choose(
 
 def check_unseen(model: str | Path, clips: ClipList) -> str:
     """How it was checked that a model was not trained on any of `clips`: `BY_CLIP`, or `BY_LIST` for a model that was
-    saved without `TRAINED_CLIPS`. Clips are compared by key, so both lists have to come from the same data set.
+    saved without `TRAINED_CLIPS`.
 
     Raises:
         ValueError: the model was trained on some of the clips, or, without `TRAINED_CLIPS`, on exactly this list.
     """
-    manifest = checkpoint.read_manifest(Path(model))
-    path = Path(manifest["folder"]) / checkpoint.TRAINED_CLIPS
-    if path.is_file():
-        trained = set(path.read_text(encoding="utf-8").split("\n"))
-        seen = [clip.key for clip in clips.clips if clip.key in trained]
-        if seen:
-            raise ValueError(
-                f"{clips.name}: the model was trained on {len(seen)} of its {len(clips.clips)} clips ({some(seen)}); "
-                f"choose lambda on clips it has not seen, such as those that training with --train.hold-out leaves out"
-            )
+    manifest, seen = checkpoint.read_manifest(Path(model)), checkpoint.seen_in_training(model, clips)
+    if seen:
+        raise ValueError(
+            f"{clips.name}: the model was trained on {len(seen)} of its {len(clips.clips)} clips ({some(seen)}); "
+            f"choose lambda on clips it has not seen, such as those that training with --train.hold-out leaves out"
+        )
+    if seen is not None:
         return BY_CLIP
     if clips.sha256 == manifest.get("list_sha256"):
         raise ValueError(f"{clips.name} is the list the model was trained on: choose lambda on clips it has not seen")

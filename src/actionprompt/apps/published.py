@@ -6,25 +6,23 @@ method keeps frozen must be those of the backbone; where a checkpoint holds the 
 these must be those of the class names in their order.
 """
 
-import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from actionprompt import checkpoint, methods
 from actionprompt.apps import _keys
 from actionprompt.apps._keys import Keys
 from actionprompt.backbone import CLIP
+from actionprompt.files import sha256
 from actionprompt.method import Method, check_frames
 from actionprompt.methods import i3d_flow, xclip
-from actionprompt.weights import TINY, load_clip
+from actionprompt.weights import TINY, load_clip, tensors
 
 State = dict[str, Tensor]
 
@@ -52,10 +50,6 @@ class Importer:
 # From a file to tensors ----------------------------------------------------------------------------------------------
 
 
-OPTIONS = (OrderedDict, "yacs.config.CfgNode")
-"""Options that are stored next to the tensors of ViFi-CLIP and X-CLIP, read as a plain dictionary: no code runs."""
-
-
 def read(path: Path, parts: Sequence[tuple[str, str]] = (("model", ""), ("state_dict", ""))) -> State:
     """The tensors of a checkpoint in float32, names without the `module.` of distributed training.
 
@@ -67,34 +61,22 @@ def read(path: Path, parts: Sequence[tuple[str, str]] = (("model", ""), ("state_
     """
     if not path.is_file():
         raise ValueError(f"expected a checkpoint file, but there is no file {path}; check the path")
-    try:
-        if path.suffix == ".safetensors":
-            entries: Any = load_file(path)
-        else:
-            with torch.serialization.safe_globals([OPTIONS]):
-                entries = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds here
-        code = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-        why = (
-            f"it holds {code[1]}, and reading that would run code" if code else "it is damaged or another kind of file"
-        )
-        raise ValueError(
-            f"{path} cannot be read as tensors: {why}; expected a file of torch.save or safetensors"
-        ) from error
+    entries: Any = tensors.read(path)
     if not isinstance(entries, dict):
         raise ValueError(f"{path}: expected a dictionary of tensors, got {type(entries).__name__}")
     found = [(entries[entry], prefix) for entry, prefix in parts if isinstance(entries.get(entry) or None, dict)]
     if not found:
         found = [(entries, "")]
     state: State = {}
-    for tensors, prefix in found:
-        strange = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
-        if strange or not tensors:
+    for named, prefix in found:
+        strange = [name for name, value in named.items() if not isinstance(value, Tensor)]
+        if strange or not named:
             raise ValueError(
                 f"{path}: expected tensors by name, or a dictionary of them as {' or '.join(e for e, _ in parts)}; got "
                 f"{f'the entry {strange[0]!r}' if strange else 'none'}"
             )
-        state |= {prefix + name.removeprefix("module."): value.float() for name, value in tensors.items()}
+        tensors.check_finite(path, named)
+        state |= {prefix + str(name).removeprefix("module."): value.float() for name, value in named.items()}
     return state
 
 
@@ -246,8 +228,8 @@ def import_checkpoint(
         ValueError: as `read` and `build`; also another `num_frames` than the checkpoint has tables for.
     """
     public = entry(name)
-    tensors = read(file, public.parts)
-    state = public.translate(tensors)
+    found = read(file, public.parts)
+    state = public.translate(found)
     method = build(name, state, class_names, class_names_zh, backbone=backbone, template=template)
     data = methods.defaults(name).data
     tables: int = getattr(method.config, "num_frames", data.num_frames)
@@ -256,8 +238,8 @@ def import_checkpoint(
     facts = {
         "source": public.source,
         "file": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "tensors": len(tensors),
+        "sha256": sha256(file),
+        "tensors": len(found),
         "unused": {key: why for key, why in public.keys(state).unused.items() if key in state},
         "from_backbone": list(public.keys(state).from_backbone),
     }

@@ -6,19 +6,21 @@ threshold, below which the answer is "none of these", is chosen by cross-validat
 Letters: C clips, V views, K classes.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from actionprompt import checkpoint, features, methods
+from actionprompt import checkpoint, features, files, methods
 from actionprompt.backbone import CLIP, default_device
-from actionprompt.clips import Clip, ClipList, some
+from actionprompt.clips import Clip, ClipList, check_different, some
 from actionprompt.config import DataConfig, Progress, TrainConfig
 from actionprompt.evaluation import pool_views
 from actionprompt.method import Method
@@ -107,14 +109,26 @@ def teach(
 ) -> Taught:
     """Learn the classes of `clips` (paths by class name) and write the model to `out`.
 
-    `backbone` is a CLIP or a name for `weights.load_clip`. `on_encode` is called with (clips encoded, clips in total),
-    `on_step` with (steps done, steps in total), over all folds and the final training.
+    The folder holds the whole model, with its rejection threshold, or none: called again after it was killed, this
+    starts again. `backbone` is a CLIP or a name for `weights.load_clip`. `on_encode` is called with (clips encoded,
+    clips in total), `on_step` with (steps done, steps in total), over all folds and the final training.
 
     Raises:
         ValueError: fewer than two classes, a class without clips, a clip that does not exist, is given twice or cannot
-            be read, or a folder that already contains a model.
+            be read, a folder that already contains a model, or another process that writes to it.
     """
-    if (Path(out) / "model" / checkpoint.MANIFEST).exists():
+    with files.one_writer(out):
+        return _teach(
+            clips, Path(out), backbone=backbone, data_config=data_config, config=config, device=device,
+            on_encode=on_encode, on_step=on_step,
+        )  # fmt: skip
+
+
+def _teach(
+    clips: Mapping[str, Sequence[str | Path]], out: Path, *, backbone: str | CLIP, data_config: DataConfig,
+    config: TrainConfig, device: torch.device | str | None, on_encode: Progress | None, on_step: Progress | None,
+) -> Taught:  # fmt: skip
+    if (out / "model" / checkpoint.MANIFEST).exists():
         raise ValueError(f"{out} already contains a model; choose another folder, or delete it to teach again")
     clip_list = as_list(clips)
     clip = load_clip(backbone) if isinstance(backbone, str) else backbone
@@ -147,11 +161,14 @@ def teach(
         if on_step is not None:
             on_step(done, num_steps)
 
-    def learn(part: ClipList, folder: Path) -> Method:
+    def learn(part: ClipList, folder: Path, **facts: Any) -> Method:
         learner = methods.build(METHOD, clip, part.class_names, config=CONFIG, seed=config.seed)
         learner.clip_sha256 = method.clip_sha256  # the same backbone, so it is hashed only once
         no_checkpoints = replace(config, save_every_steps=num_steps + 1)
-        train(learner, part, folder, config=no_checkpoints, data_config=data_config, device=device, on_step=step)
+        train(
+            learner, part, folder, config=no_checkpoints, data_config=data_config, device=device, on_step=step,
+            facts=facts,
+        )  # fmt: skip
         return learner
 
     top1, none_of_these = None, None
@@ -167,10 +184,9 @@ def teach(
         else:
             why = "held-out clips score no higher than clips of other classes; give more clips, or a larger backbone"
         warnings.append(f'no rejection threshold ("none of these"): {why}')
-    learn(clip_list, Path(out))
-    checkpoint.update_manifest(Path(out), held_out_top1=top1, none_of_these=none_of_these, warnings=warnings)
+    learn(clip_list, out, held_out_top1=top1, none_of_these=none_of_these, warnings=warnings)
     return Taught(
-        folder=Path(out),
+        folder=out,
         num_clips=num_clips,
         held_out_top1=top1,
         none_of_these=none_of_these,
@@ -181,7 +197,8 @@ def teach(
 
 
 def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
-    """The clips as a `ClipList`; their keys are their paths, their labels follow the order of the classes.
+    """The clips as a `ClipList`; their labels follow the order of the classes. Keys are the paths below the folder that
+    all clips share, since the model lists them and may be given away.
 
     Raises:
         ValueError: fewer than two classes, a class without clips, or a clip that does not exist or is given twice.
@@ -190,13 +207,19 @@ def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
         raise ValueError(f"expected at least two classes to tell apart, got {len(clips)}; add another NAME=clips")
     made = []
     for label, (name, paths) in enumerate(clips.items()):
+        if isinstance(paths, str | Path):
+            raise ValueError(f"{name}: expected a list of clips, got one string; write [{str(paths)!r}]")
         if not paths:
             raise ValueError(f"{name}: expected at least one clip, got none")
         for path in paths:
             if not Path(path).expanduser().exists():
                 raise ValueError(f"{name}: there is no clip {path}; check the path")
-            made.append(Clip(Path(path).as_posix(), Path(path).expanduser(), label))
-    return ClipList("taught", tuple(made), tuple(clips))
+            made.append((Path(os.path.abspath(Path(path).expanduser())), label))
+    check_different(path for path, _ in made)
+    shared = os.path.commonpath([path.parent for path, _ in made])
+    return ClipList(
+        "taught", tuple(Clip(path.relative_to(shared).as_posix(), path, label) for path, label in made), tuple(clips)
+    )
 
 
 def folds_of(clips: ClipList, num_folds: int) -> list[int]:

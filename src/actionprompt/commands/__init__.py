@@ -1,14 +1,21 @@
 """The command line: one file per verb, whose first line is its help and whose `main` takes the arguments after it.
 
-Exit codes: 0 done; 1 done, but some clips could not be read (they are listed); 2 the request was wrong (one line says
-how); 130 interrupted.
+Exit codes: 0 done; 1 done, but some clips could not be read (they are listed); 2 the request was wrong, or a file could
+not be read or written (one line says how); 130 interrupted; 141 the reader of a pipe has gone.
 """
 
+import io
+import os
 import sys
-from collections.abc import Sequence
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from actionprompt import registry
+from actionprompt import files, registry
+from actionprompt.commands import _signals
 
 FOLDER = Path(__file__).parent
 ORDER = (
@@ -19,27 +26,91 @@ ORDER = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`actionprompt VERB ...`; see the module for the exit codes."""
+    """`actionprompt VERB ...`; see the module for the exit codes. With `--debug` anywhere before `--`, an error shows
+    its traceback as well."""
     args = [*(sys.argv[1:] if argv is None else argv)]
+    end = args.index("--") if "--" in args else len(args)
+    debug, args = "--debug" in args[:end], [word for word in args[:end] if word != "--debug"] + args[end:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a console cannot show
+    with _signals.interruptible() as interrupted, notices():
+        try:
+            try:
+                return answer(args)
+            finally:
+                sys.stdout.flush()  # a pipe without a reader, or a full disk, answers here
+        except (KeyboardInterrupt, Exception) as error:
+            if isinstance(error, KeyboardInterrupt) or interrupted():
+                print(_signals.TEXT, file=sys.stderr)
+                return _signals.INTERRUPTED
+            text = of_a_user(error)
+            if text is None:
+                raise
+            from actionprompt.commands._shared import PIPE_CLOSED, note
+
+            leave_stdout()
+            if debug:
+                traceback.print_exc()
+            if isinstance(error, BrokenPipeError):
+                return PIPE_CLOSED
+            note("error:", text, "red")
+            return 2
+
+
+@contextmanager
+def notices() -> Iterator[None]:
+    """Shows what was damaged or could not be written (`files.Notice`) in a line each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", files.Notice)
+        show = warnings.showwarning
+
+        def in_a_line(message: Warning | str, category: type[Warning], *args: Any, **options: Any) -> None:
+            if issubclass(category, files.Notice):
+                from actionprompt.commands._shared import note
+
+                note("note:", str(message), "yellow")
+            else:
+                show(message, category, *args, **options)
+
+        warnings.showwarning = in_a_line
+        yield
+
+
+def answer(args: Sequence[str]) -> int:
+    """The exit code of a verb with its arguments."""
     if not args or args[0] in ("-h", "--help"):
         print("usage: actionprompt VERB ...\n")
         for verb in ORDER:
             print(f"  {verb:<12} {registry.summary(FOLDER, verb)}")
-        print("\nactionprompt VERB --help shows a verb's options.")
+        print("\nactionprompt VERB --help shows a verb's options; --debug shows where an error comes from.")
         return 0
     if args[0] == "--version":
         from actionprompt import __version__
 
         print(__version__)
         return 0
-    try:
-        return registry.load(__name__, args[0], ORDER, what="verb").main(args[1:])
-    except (ValueError, FloatingPointError) as error:
-        from rich.console import Console
-        from rich.markup import escape
+    return registry.load(__name__, args[0], ORDER, what="verb").main(args[1:])
 
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command resumes where it stopped", file=sys.stderr)
-        return 130
+
+def of_a_user(error: Exception) -> str | None:
+    """What is said of an error that a user can cause: input that is wrong, files and disks. None for a fault of the
+    program."""
+    from safetensors import SafetensorError
+
+    if isinstance(error, OSError) and error.errno is not None:
+        names = " -> ".join(
+            os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+        )
+        return f"{error.strerror}: {names}" if names else str(error.strerror)
+    if isinstance(error, OSError | SafetensorError):  # of the hub, and of files that are no weights
+        return " ".join(str(error).split())
+    return str(error) if isinstance(error, ValueError | FloatingPointError) else None
+
+
+def leave_stdout() -> None:
+    """Where stdout can no longer be written to, let what is left to print go nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,52 +1,199 @@
-"""What the verbs share: consoles, the progress bar, options for clips and labels, and the defaults of a method.
+"""What the verbs share: what is printed, the progress bar, options for clips and labels, and the defaults of a method.
 
-Only the files of this folder print, and only they import tyro and rich.
+Only the files of this folder print, and only they import tyro and rich. Names of files, clips and classes are data:
+whatever is printed goes through `shown` (in cells and titles of tables), `say` or `note`.
 """
 
 import argparse
+import dataclasses
+import io
 import json
+import os
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from actionprompt import datasets, methods
-from actionprompt.clips import Broken, ClipList, read_lines, some
+from actionprompt import labels as label_files
+from actionprompt.clips import Broken, ClipList, listed, some
 from actionprompt.config import DataConfig, TrainConfig, from_json, update
 
-out, err = Console(), Console(stderr=True)
+PIPE_CLOSED = 141
+"""128 + SIGPIPE: the exit code of a program that writes into a pipe whose reader has gone."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())  # what is left to print goes nowhere
+        raise SystemExit(PIPE_CLOSED)
+
+
+out, err = _Console(emoji=False, highlight=False), _Console(stderr=True, emoji=False, highlight=False)
+
+
+def visible(text: object) -> str:
+    """A text for the terminal: control characters, line ends, marks of direction and bytes that are no UTF-8 as
+    escapes, such as `\\x1b`."""
+    text = str(text)
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    joiner = char in "\u200c\u200d"  # they belong to Persian, Indic scripts and emoji
+    hidden = unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and not joiner
+    return char.encode("unicode_escape").decode() if hidden else char
+
+
+def shown(text: object) -> str:
+    """`visible` text that rich's markup leaves as it is."""
+    return escape(visible(text))
+
+
+def say(text: object = "") -> None:
+    """A line on stdout."""
+    out.print(visible(text), markup=False, soft_wrap=True)
+
+
+def note(head: str, text: object, style: str = "yellow") -> None:
+    """A line on stderr that begins with a coloured word."""
+    err.print(f"[{style}]{escape(head)}[/] {shown(text)}", soft_wrap=True)
 
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[..., None]]:
     """A progress bar on stderr, called with (done, total[, note]); it appears with the first call."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=err, transient=True)
+    text = (TextColumn("{task.description}", markup=False), TextColumn("{task.fields[note]}", markup=False))
+    columns = (text[0], BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), text[1])
+    progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
     task = None
 
     def report(done: int, total: int, note: str = "") -> None:
         nonlocal task
         if task is None:
             progress.start()
-            task = progress.add_task(what, total=total, note=note)
-        progress.update(task, completed=done, total=total, note=note)
+            task = progress.add_task(visible(what), total=total, note=note)
+        progress.update(task, completed=done, total=total, note=visible(note))
 
     try:
         yield report
     finally:
-        progress.stop()
+        if task is not None:
+            progress.stop()
 
 
 def print_broken(broken: Iterable[Broken], what: str = "could not read") -> None:
     """A line on stderr for each clip that could not be read."""
     for item in broken:
-        err.print(f"[red]{what}[/] {escape(item.key)}: {escape(item.reason)}", soft_wrap=True)
+        note(what, f"{item.key}: {item.reason}", "red")
+
+
+# Options -------------------------------------------------------------------------------------------------------------
+
+
+def parse(options: Any, args: Sequence[str], verb: str, about: str) -> Any:
+    """The options of a verb as an instance of a dataclass; `--help` prints them and exits.
+
+    Raises:
+        ValueError: an option that does not exist, a missing one, or a value it does not take, in one line.
+    """
+    import tyro  # here, so that `list` starts without it
+
+    complaint, columns = io.StringIO(), os.environ.get("COLUMNS")
+    if not {"-h", "--help"} & set(args):
+        os.environ["COLUMNS"] = "9999"  # no message is broken into lines
+    try:
+        with redirect_stderr(complaint):
+            return tyro.cli(options, args=list(args), prog=f"actionprompt {verb}", description=about)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    raise ValueError(f"{_one_line(complaint.getvalue(), options, verb)}; see actionprompt {verb} --help")
+
+
+def _one_line(box: str, options: Any, verb: str) -> str:
+    """What tyro says in a box, in one line: what is wrong, and the nearest options."""
+    rows = [row.strip(" \u2502") for row in re.sub(r"\x1b\[[0-9;]*m", "", box).split("\n")]
+    parts: list[list[str]] = [[]]
+    for row in rows[1:]:  # below the title; the box is drawn with lines, or in ASCII
+        if row and not row.strip("-\u2500\u2570\u256f"):
+            parts.append([])
+        elif row:
+            parts[-1].append(row)
+    first, rest = ([part for part in parts if part] + [[], []])[:2]
+    said = " ".join(first) or " ".join(box.split())
+    if said.startswith("Missing from"):
+        pairs = zip(first[1::2], first[2::2])
+        wanted = [(name, what.removesuffix(" (required)").rstrip(".")) for name, what in pairs]
+        named = (f"{n} ({w})" if n[0] == "-" else w[:1].lower() + w[1:] or n for n, w in wanted)
+        return f"{verb} needs " + ", and ".join(named)
+    said = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"expected a whole number, got \1", said)
+    said = re.sub(r"could not convert string to float: (.*)", r"expected a number, got \1", said)
+    unknown = re.fullmatch("Unrecognized options?: (.*)", said)
+    if unknown:
+        near = [line.split()[0] for line in rest if line.startswith("--")]
+        groups = {re.split("[:.]", word)[0] for word in unknown[1].split(", ")}
+        near = near or [name for name in _names(options) if name[2:].split(".")[0] in groups and "." in name]
+        return f"there is no option {unknown[1]}" + (f"; there is {some(near, 5)}" if near else "")
+    failed = re.fullmatch("Error parsing ([a-z_.-]+): (.*)", said)
+    if failed:
+        return _named(failed[1].lstrip("-"), failed[2], options)
+    return said[:1].lower() + said[1:].rstrip(".").replace(". Expected", ", expected")
+
+
+def _named(place: str, message: str, options: Any) -> str:
+    """A message on a field of an options dataclass, with the field's name as it is typed."""
+    inside = [name.rpartition(".")[2] for name in _names(options) if name.rpartition(".")[0] == f"--{place}"]
+    for word in re.findall(r"\w+", message):
+        if word.replace("_", "-") in inside:
+            return re.sub(rf"\b{word}\b", f"--{place}.{word.replace('_', '-')}", message, count=1)
+    return f"--{place}: {message}" if f"--{place}" in _names(options) else message
+
+
+def _names(options: Any, place: str = "--") -> list[str]:
+    """The options of a dataclass as they are typed, those of the dataclasses in it as well."""
+    found = []
+    for name, kind in get_type_hints(options).items():
+        found.append(f"{place}{name.replace('_', '-')}")
+        if dataclasses.is_dataclass(kind):
+            found += _names(kind, f"{found[-1]}.")
+    return found
+
+
+def check_least(options: Any, **least: int) -> None:
+    """Raise ValueError for an option below the number it has to have at least; None passes."""
+    for name, number in least.items():
+        given = getattr(options, name)
+        if given is not None and given < number:
+            raise ValueError(f"expected --{name.replace('_', '-')} of at least {number}, got {given}")
+
+
+def check_folder(path: Path, option: str) -> None:
+    """See that a folder can be made or written to, before the work starts; nothing is made.
+
+    Raises:
+        ValueError: a file where a folder is expected, or a place that cannot be written to.
+    """
+    there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise ValueError(f"{option}: expected a folder, but {there} is none")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{option}: {path} cannot be written (no permission in {there})")
 
 
 # Which clips ---------------------------------------------------------------------------------------------------------
@@ -64,6 +211,11 @@ class Clips:
     """The official split, where there are several."""
     size: str | None = None
     """Of a generated data set: mini, small or full."""
+    split_folder: float | None = None
+    """Of `folder`: divide root/<class>/<clip> into this share for training and the rest for testing, by sources where
+    the clips' names show them; --clips.split is the seed."""
+    names: Path | None = None
+    """Of `csv`: the class names where its labels are ids; one per line, `id,name` rows, or JSON."""
     max_missing: int = 0
     """Listed clips that may be missing, for copies that have decayed; they are shown and named in the record."""
 
@@ -79,33 +231,49 @@ class Clips:
                              f"no --clips.max-missing, got {self.max_missing}")  # fmt: skip
         if self.max_missing < 0:
             raise ValueError(f"expected --clips.max-missing of at least 0, got {self.max_missing}")
-        extra = {"size": self.size} if self.size is not None else {}
-        if not module.INFO.parts and module.parts(self.root) == (None,):
+        if self.names is not None and self.dataset != "csv":
+            raise ValueError(f"the data set {self.dataset} has its own class names: expected no --clips.names, got "
+                             f"{self.names}")  # fmt: skip
+        if self.split_folder is not None and self.dataset != "folder":
+            raise ValueError(f"the data set {self.dataset} has its own parts: expected no --clips.split-folder, got "
+                             f"{self.split_folder:g}")  # fmt: skip
+        extra: dict[str, Any] = {"size": self.size} if self.size is not None else {}
+        if self.names is not None:
+            read_labels(self.names)
+            extra["names"] = self.names
+        if self.split_folder is not None:
+            extra["split_folder"] = self.split_folder
+        elif not module.INFO.parts and module.parts(self.root) == (None,):
             part = None  # the user's own list is not divided
         clips = module.load(self.root, split=self.split, part=part, max_missing=self.max_missing, **extra)
         for line in clips.ignored:
-            err.print(f"[yellow]not a clip:[/] {escape(line)}")
+            note("not a clip:", line)
         if clips.missing:
             there, gone = len(clips.clips), len(clips.missing)
-            err.print(f"[yellow]missing:[/] {gone} of {there + gone} clips of {clips.name}: "
-                      f"{escape(some(clips.missing, 5))}", soft_wrap=True)  # fmt: skip
+            note("missing:", f"{gone} of {there + gone} clips of {clips.name}: {some(clips.missing, 5)}")
         return clips
 
 
-def class_names(text: str | None, file: Path | None) -> list[str] | None:
-    """The names of --labels (separated by commas) or --labels-file (one per line); None without either."""
+def class_names(text: str | None, file: Path | None) -> tuple[str, ...] | None:
+    """The names of --labels (separated by commas) or --labels-file; None without either."""
     if text is not None and file is not None:
         raise ValueError("expected --labels or --labels-file, not both")
     if file is not None:
-        if not file.is_file():
-            raise ValueError(f"there is no file {file}; --labels-file takes a text file with one class name per line")
-        text = ",".join(read_lines(file))
+        return read_labels(file)
     if text is None:
         return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = listed(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise ValueError("expected at least one class name, got none")
     return names
+
+
+def read_labels(file: Path) -> tuple[str, ...]:
+    """The names in a file of class names. How they were read is shown on stderr."""
+    found = label_files.read(file)
+    number = f"{len(found.names)} class{'' if len(found.names) == 1 else 'es'}"
+    note("classes:", f"{file.name}: read as {found.form}: {number}")
+    return found.names
 
 
 # A method and its defaults -------------------------------------------------------------------------------------------

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tyro
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
-from actionprompt.commands._shared import bar, err, out
+from actionprompt.commands._shared import bar, check_least, note, out, parse, say, shown
+from actionprompt.files import check_output
 from actionprompt.records import write
 from actionprompt.study import bench
 
@@ -40,7 +39,9 @@ class Bench:
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Bench, args=list(args), prog="actionprompt bench", description=__doc__)
+    options = parse(Bench, args, "bench", __doc__)
+    check_least(options, num_frames=1, batch_size=1, num_classes=1, repeats=1, threads=1)
+    check_output(options.out, "--out")
     with bar("measuring") as progress:
         record = bench.measure(
             options.backbones, options.methods, peers=options.peers, num_frames=options.num_frames,
@@ -50,22 +51,22 @@ def main(args: Sequence[str]) -> int:
     write(options.out, record)
     bench.plot(record, options.out.with_suffix(".png"))
     head, *rows = bench.table(record)
-    shown = [head.index(name) for name in ("model", "inference ÷", "goal", "step ÷", "trained M", "training MB")]
+    columns = [head.index(name) for name in ("model", "inference ÷", "goal", "step ÷", "trained M", "training MB")]
     for backbone in options.backbones:
-        table = Table(title=f"{backbone}   ÷: ratio to the bare tower in the same run", box=box.SIMPLE)
-        for index in shown:
+        table = Table(title=f"{shown(backbone)}   ÷: ratio to the bare tower in the same run", box=box.SIMPLE)
+        for index in columns:
             table.add_column(head[index].replace(" ", "\n"), no_wrap=True)
         for row in rows:
             if row[0] == backbone and not row[2].startswith("failed"):
-                table.add_row(*(escape(row[index]) for index in shown))
+                table.add_row(*(shown(row[index]) for index in columns))
         out.print(table)
     for row in record["rows"]:
         if "error" in row:
             reason = f"{row['backbone']}, {row['model']}: {row['error']}"
-            err.print(f"[red]failed:[/] {escape(reason)}", soft_wrap=True)
+            note("failed:", reason, "red")
     for line in bench.memory_lines(record):
-        out.print(escape(line), highlight=False, soft_wrap=True)
+        say(line)
     if options.device == "cuda" and record["peak_flops"] is None:
-        err.print("[yellow]note:[/] the peak of this GPU is not in the table: no share of it is stated")
-    out.print(f"{options.out}, {options.out.with_suffix('.png')}", soft_wrap=True)
+        note("note:", "the peak of this GPU is not in the table: no share of it is stated")
+    say(f"{options.out}, {options.out.with_suffix('.png')}")
     return 1 if any("error" in row for row in record["rows"]) else 0

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.markup import escape
 
 from actionprompt import datasets
 from actionprompt.apps import check
-from actionprompt.commands._shared import bar, err, out
+from actionprompt.commands._shared import bar, check_least, note, parse, say
+from actionprompt.files import check_output
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,16 @@ class Data:
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Data, args=list(args), prog="actionprompt data", description=__doc__)
+    options = parse(Data, args, "data", __doc__)
+    check_least(options, num_workers=1)
+    if options.state is not None:
+        check_output(options.state, "--state")
     module = datasets.get(options.name)
     complete = True
     if options.root is not None:
         inspection = check.inspect(options.name, options.root)
         for line in inspection.lines():
-            out.print(escape(line), highlight=False, soft_wrap=True)
+            say(line)
         parts, complete = list(inspection.parts), inspection.complete
     elif module.INFO.generated:
         parts = [module.load(part=part, size=module.INFO.sizes[0]) for part in module.INFO.parts]
@@ -48,8 +51,8 @@ def main(args: Sequence[str]) -> int:
                     clips, num_clips=None if options.verify else 20, num_workers=options.num_workers,
                     state_file=options.state, progress=progress,
                 )  # fmt: skip
-            out.print(f"{clips.name}: {result.num_clips - len(result.failures)} of {result.num_clips} clips decode")
+            say(f"{clips.name}: {result.num_clips - len(result.failures)} of {result.num_clips} clips decode")
             failures += result.failures
     for line in failures:
-        err.print(f"[red]unreadable[/] {escape(line)}", soft_wrap=True)
+        note("unreadable", line, "red")
     return 1 if failures or not complete else 0

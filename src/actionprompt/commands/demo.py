@@ -1,13 +1,12 @@
-"""See it work in three minutes, offline: generated clips, zero-shot, few-shot training, a report."""
+"""See it work, offline: generated clips, zero-shot, few-shot training, a report. A minute or two of a free core."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 from rich.table import Table
 
-from actionprompt.commands._shared import bar, out
+from actionprompt.commands._shared import bar, check_folder, check_least, out, parse, say
 from actionprompt.study import demo
 
 
@@ -15,12 +14,14 @@ from actionprompt.study import demo
 class Demo:
     out: Path = Path("demo")
     """Folder of the report."""
-    epochs: int = 15
+    epochs: int = 50
     """Of the few-shot training."""
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Demo, args=list(args), prog="actionprompt demo", description=__doc__)
+    options = parse(Demo, args, "demo", __doc__)
+    check_least(options, epochs=1)
+    check_folder(options.out, "--out")
     with bar("building clips") as build, bar("encoding frames") as encode, bar("training") as step:
         result = demo.demo(
             options.out, epochs=options.epochs, on_build=build, on_encode=encode,
@@ -32,7 +33,9 @@ def main(args: Sequence[str]) -> int:
         table.add_row(text, *cells)
     table.add_row("all", *(f"{r.metrics.top1:.1f}" for r in (result.zero_shot, result.trained)))
     out.print(table)
+    for line in result.conclusion:
+        say(line)
     best = f"{result.prediction.label} ({100 * result.prediction.score:.0f} %)"
-    out.print(f"{result.prediction.path.name}: {best}", highlight=False, soft_wrap=True)
-    out.print(f"{sum(result.seconds.values()):.0f} s; report: {result.report}", soft_wrap=True)
+    say(f"{result.prediction.path.name}: {best}")
+    say(f"{sum(result.seconds.values()):.0f} s; report: {result.report}")
     return 0

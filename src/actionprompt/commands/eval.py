@@ -4,18 +4,42 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+import torch
 import tyro
-from rich.markup import escape
 from rich.table import Table
 
 from actionprompt import checkpoint, methods
 from actionprompt.backbone import default_device
-from actionprompt.commands._shared import Clips, bar, data_of, find_model, out, print_broken
+from actionprompt.clips import ClipList, in_order_of, some
+from actionprompt.commands._shared import (
+    Clips,
+    bar,
+    check_least,
+    data_of,
+    find_model,
+    note,
+    out,
+    parse,
+    print_broken,
+    say,
+    shown,
+)
 from actionprompt.config import DataConfig
 from actionprompt.evaluation import Report, evaluate, to_record, write_scores
+from actionprompt.files import check_output
+from actionprompt.method import Method
 from actionprompt.records import write
 from actionprompt.weights import TINY, load_clip
+
+
+@dataclass(frozen=True)
+class TestClips(Clips):
+    """Which clips."""
+
+    classes: Literal["model", "folder"] | None = None
+    """Where the clips have other classes than the model: choose among those of the model, or those of the clips."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -25,9 +49,11 @@ def main(args: Sequence[str]) -> int:
     class Eval:
         model: tyro.conf.Positional[str]
         """A run or model folder, or `zeroshot`."""
-        clips: Clips = field(default_factory=Clips)
+        clips: TestClips = field(default_factory=TestClips)
         part: str = "test"
         """Part of the data set to measure on."""
+        on_training_clips: bool = False
+        """Exit with 0 even if the model was trained on some of the clips."""
         backbone: str | None = None
         """Of `zeroshot`: `tiny` (the default), a folder, file or hub name. Of a trained model: where the backbone lies,
         if it is not where the model's manifest says."""
@@ -48,40 +74,81 @@ def main(args: Sequence[str]) -> int:
         seed: int = 0
         """Of random frame groups."""
 
-    options = tyro.cli(Eval, args=list(args), prog="actionprompt eval", description=__doc__)
-    started = time.time()
+    options = parse(Eval, args, "eval", __doc__)
+    check_least(options, batch_size=1, num_workers=0)
+    for path, option in ((options.json, "--json"), (options.scores, "--scores")):
+        if path is not None:
+            check_output(path, option)
+    started, seen = time.time(), []
     clips = options.clips.load(options.part)
     if options.model == "zeroshot":
+        if options.clips.classes is not None:
+            raise ValueError("zeroshot takes the classes of the clips: expected no --clips.classes")
         clip = load_clip(options.backbone or TINY)
         method = methods.build("zeroshot", clip, clips.class_names, clips.class_names_zh)
     else:
         method, _ = checkpoint.load(options.model, backbone=options.backbone)
-        if method.class_names != clips.class_names:
-            method.set_classes(clips.class_names, clips.class_names_zh)
+        clips = agree(method, clips, options.clips.classes)
+        seen = checkpoint.seen_in_training(options.model, clips) or []
     with bar("clips") as progress:
         report = evaluate(
             method, clips, options.data, device=default_device(), mixed_precision="bf16" if options.bf16 else "no",
             batch_size=options.batch_size, num_workers=options.num_workers, seed=options.seed, cache=options.cache,
             progress=progress,
         )  # fmt: skip
-    print_report(report)
-    if options.json is not None:
-        write(options.json, to_record(report, seed=options.seed, started=started, model=options.model))
-    if options.scores is not None:
-        write_scores(options.scores, report)
-    return 1 if report.broken else 0
+    try:  # the files first, and the table even if they cannot be written
+        if options.json is not None:
+            record = to_record(report, seed=options.seed, started=started, model=options.model, trained_on_clips=seen)
+            write(options.json, record)
+        if options.scores is not None:
+            write_scores(options.scores, report)
+    finally:
+        print_report(report)
+        if seen:
+            there = "all" if len(seen) == len(clips.clips) else f"{len(seen)} of {len(clips.clips)}"
+            note(
+                "measured on training clips:",
+                f"the model was trained on {there} of these clips ({some(seen)}), so the figures say nothing of other "
+                "clips; --clips.split-folder divides a folder",
+                "red",
+            )
+    return 1 if report.broken or (seen and not options.on_training_clips) else 0
+
+
+def agree(method: Method, clips: ClipList, candidates: Literal["model", "folder"] | None) -> ClipList:
+    """Give model and list the same classes: those of the list (`folder`) or of the model (`model`). Without a choice
+    they must have the same names, in any order.
+
+    Raises:
+        ValueError: other names without a choice, or with one that the model or the list cannot take.
+    """
+    there, here = set(method.class_names), set(clips.class_names)
+    if there != here and candidates is None:
+        new, lacking = (
+            [n for n in clips.class_names if n not in there],
+            [n for n in method.class_names if n not in here],
+        )
+        parts = [f"{what}: {some(names, 5)}" for what, names in (("missing here", lacking), ("new here", new)) if names]
+        raise ValueError(
+            f"{clips.name} has other classes than the model ({'; '.join(parts)}); add --clips.classes model to choose "
+            f"among the {len(there)} classes of the model, or --clips.classes folder among the {len(here)} of the clips"
+        )
+    if candidates == "model":
+        return in_order_of(clips, method.class_names)
+    with torch.no_grad():
+        method.set_classes(clips.class_names, clips.class_names_zh)
+    return clips
 
 
 def print_report(report: Report) -> None:
     metrics = report.metrics
-    table = Table("class", "clips", "top-1 %", title=report.name)
+    table = Table("class", "clips", "top-1 %", title=shown(report.name))
     for row in metrics.per_class:
-        table.add_row(escape(row.name), str(row.num_clips), f"{row.top1:.1f}" if row.num_clips else "")
+        table.add_row(shown(row.name), str(row.num_clips), f"{row.top1:.1f}" if row.num_clips else "")
     out.print(table)
     top5 = f"   top-5 {metrics.top5:.2f} %" if metrics.top5 == metrics.top5 else ""
-    out.print(
+    say(
         f"top-1 {metrics.top1:.2f} %{top5}   mean class accuracy {metrics.mean_class_accuracy:.2f} %   "
-        f"expected calibration error {metrics.calibration_error:.2f} %   {metrics.num_clips} clips",
-        soft_wrap=True,
+        f"expected calibration error {metrics.calibration_error:.2f} %   {metrics.num_clips} clips"
     )
     print_broken(report.broken, "counted as wrong, could not read")

@@ -7,7 +7,8 @@ from pathlib import Path
 import tyro
 
 from actionprompt.apps import explain
-from actionprompt.commands._shared import out
+from actionprompt.commands._shared import check_least, parse, say
+from actionprompt.files import check_output
 from actionprompt.prediction import load
 
 
@@ -26,9 +27,12 @@ class Explain:
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Explain, args=list(args), prog="actionprompt explain", description=__doc__)
+    options = parse(Explain, args, "explain", __doc__)
+    check_least(options, num_layers=1)
     if not options.out:
         raise ValueError("expected a file to write; give --out FILE.png")
+    for path in options.out:
+        check_output(path, "--out")
     predictor = load(options.model, backbone=options.backbone)
     result = explain.explain(
         options.video,
@@ -40,5 +44,5 @@ def main(args: Sequence[str]) -> int:
     )
     for path in options.out:
         explain.write(path, result)
-        out.print(str(path), soft_wrap=True)
+        say(path)
     return 0

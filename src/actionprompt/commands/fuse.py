@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.markup import escape
 
 from actionprompt.apps import scores
-from actionprompt.commands._shared import out
+from actionprompt.commands._shared import parse, say
 from actionprompt.config import to_json
+from actionprompt.files import check_output
 from actionprompt.records import provenance, write
 
 
@@ -30,16 +30,19 @@ class Fuse:
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Fuse, args=list(args), prog="actionprompt fuse", description=__doc__)
+    options = parse(Fuse, args, "fuse", __doc__)
+    for path, option in ((options.out, "--out"), (options.json, "--json")):
+        if path is not None:
+            check_output(path, option)
     started = time.time()
     fused, facts = scores.fuse_files(options.files, weights=options.weights, choose_on=options.choose_on)
     metrics = scores.measure_scores(fused)
     chosen = facts["chosen_on"]
     if chosen is not None:
         weights = ", ".join(f"{weight:.2f} of {path}" for weight, path in zip(facts["weights"], options.files))
-        out.print(escape(f"weights {weights}, chosen on {chosen['num_clips']} clips"), soft_wrap=True, highlight=False)
+        say(f"weights {weights}, chosen on {chosen['num_clips']} clips")
     accuracy = f"top-1 {metrics.top1:.2f} %   mean class accuracy {metrics.mean_class_accuracy:.2f} %"
-    out.print(f"{accuracy}   {metrics.num_clips} clips")
+    say(f"{accuracy}   {metrics.num_clips} clips")
     if options.out is not None:
         write(options.out, {**to_json(fused), "fusion": facts})
     if options.json is not None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.markup import escape
 
 from actionprompt import datasets
 from actionprompt.apps import published
-from actionprompt.commands._shared import class_names, out
+from actionprompt.commands._shared import check_folder, check_least, class_names, parse, read_labels, say
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,17 @@ class Import:
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Import, args=list(args), prog="actionprompt import", description=_description())
+    options = parse(Import, args, "import", _description())
+    check_least(options, num_frames=1)
+    check_folder(options.out, "--out")
     names, names_zh = _names(options)
     method = published.import_checkpoint(
         options.method, options.file, options.out, names, names_zh, backbone=options.backbone,
         template=options.template, num_frames=options.num_frames,
     )  # fmt: skip
     model = options.out / "model"
-    out.print(escape(f"{model}: {options.method} with {len(names)} classes, from {options.file}"), soft_wrap=True)
-    out.print(f"{sum(p.numel() for p in method.trained_state().values()):,} trained numbers", highlight=False)
+    say(f"{model}: {options.method} with {len(names)} classes, from {options.file}")
+    say(f"{sum(p.numel() for p in method.trained_state().values()):,} trained numbers")
     return 0
 
 
@@ -65,5 +66,5 @@ def _names(options: Import) -> tuple[Sequence[str], Sequence[str] | None]:
         found = datasets.read_labels(options.dataset)
         return found.english, found.chinese
     if options.labels_file is not None:
-        return datasets.read_names(options.labels_file), None
+        return read_labels(options.labels_file), None
     return class_names(options.labels, None) or (), None

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from actionprompt import papers
-from actionprompt.commands._shared import out
+from actionprompt.commands._shared import say
 from actionprompt.paper import Row
 
 DESCRIPTION = """\
@@ -103,7 +101,7 @@ def run_row(paper: str, row: Row, given: Mapping[str, Any], more: Sequence[str])
     )  # fmt: skip
     if given["plan"]:
         for step in steps:
-            print(f"actionprompt {shlex.join(step)}")
+            say(f"actionprompt {shlex.join(step)}")
         return 0
     needed = (row.first is not None and given["start_from"] is None) or (row.flow and given["flow"] is None)
     if given["pretrain.root"] is not None and not needed:
@@ -119,7 +117,6 @@ def run_row(paper: str, row: Row, given: Mapping[str, Any], more: Sequence[str])
 
 
 def execute(paper: str, row: Row, folder: Path, steps: Sequence[Sequence[str]], more: Sequence[str]) -> int:
-    from actionprompt.checkpoint import MANIFEST
     from actionprompt.commands import fuse, run, train
     from actionprompt.records import write
     from actionprompt.study import rows
@@ -135,11 +132,10 @@ def execute(paper: str, row: Row, folder: Path, steps: Sequence[Sequence[str]], 
             run.read([*step[:made], *step[made + 2 :]])[1].check()
     unread = 0
     for number, (verb, *step) in enumerate(steps, start=1):
-        print(f"[{number}/{len(steps)}] actionprompt {verb} {shlex.join(step)}", flush=True)
+        say(f"[{number}/{len(steps)}] actionprompt {verb} {shlex.join(step)}")
         if verb == "train":
-            model = Path(step[step.index("--out") + 1]) / "model"
-            if (model / MANIFEST).is_file():
-                print(f"{model} is there")
+            if train.is_finished(step):
+                say(f"{Path(step[step.index('--out') + 1]) / 'model'} is there")
             else:
                 unread |= train.main(step)
         elif verb == "run":
@@ -155,8 +151,8 @@ def execute(paper: str, row: Row, folder: Path, steps: Sequence[Sequence[str]], 
         published = "not printed" if row.top1 is None else f"{row.top1:g} %"
         changes = {shlex.join(record["paper"]["changed"]) for record in found} - {""}
         changed = "".join(f"; with {words} in place of the row's own options" for words in sorted(changes))
-        out.print(escape(
+        say(
             f"{row.id}: {rows.mean_accuracy(found):.2f} %, the mean of {len(found)} records; published: {published}"
             f"{changed}"
-        ), soft_wrap=True)  # fmt: skip
+        )
     return unread

@@ -3,17 +3,16 @@
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
+from actionprompt import files
 from actionprompt.clips import Broken, find_videos
-from actionprompt.commands._shared import bar, class_names, out, print_broken
+from actionprompt.commands._shared import bar, check_least, class_names, note, out, parse, print_broken, shown
 from actionprompt.prediction import Prediction, load, zero_shot
 from actionprompt.weights import TINY
 
@@ -27,7 +26,7 @@ class Predict:
     labels: str | None = None
     """Class names to tell apart, separated by commas."""
     labels_file: Path | None = None
-    """The same, one per line."""
+    """The same from a file: one per line, `id,name` rows, or JSON."""
     backbone: str | None = None
     """Of zero-shot recognition; by default `tiny`. Of a trained model: where the backbone lies, if it is not where the
     model's manifest says."""
@@ -36,15 +35,20 @@ class Predict:
     json: Path | None = None
     """Write the results here."""
     csv: Path | None = None
-    """Write the results here, one row per video and class."""
+    """Write the results here, one row per video and class; a text that a spreadsheet would take for a formula has a
+    quote in front."""
     num_workers: int = 2
     """Decoding processes, where there are several videos; 0 decodes in this one."""
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Predict, args=list(args), prog="actionprompt predict", description=__doc__)
-    paths = find_videos(options.videos)
+    options = parse(Predict, args, "predict", __doc__)
+    check_least(options, top=1, num_workers=0)
     names = class_names(options.labels, options.labels_file)
+    paths = find_videos(options.videos, lambda line: note("note:", line))
+    for path, option in ((options.json, "--json"), (options.csv, "--csv")):
+        if path is not None:
+            files.check_output(path, option)
     if options.model is not None:
         predictor = load(options.model, class_names=names, backbone=options.backbone)
     elif names is not None:
@@ -60,26 +64,27 @@ def main(args: Sequence[str]) -> int:
             else:
                 results.append(result)
             progress(len(results) + len(broken), len(paths))
-    if results:
-        out.print(as_table(results, min(options.top, len(predictor.class_names))))
-    print_broken(broken)
-    if options.json is not None:
-        rows = [{**dataclasses.asdict(result), "path": str(result.path)} for result in results]
-        unreadable = [{"key": item.key, "reason": item.reason} for item in broken]
-        text = json.dumps({"predictions": rows, "unreadable": unreadable}, indent=1, ensure_ascii=False)
-        options.json.write_text(text + "\n", encoding="utf-8")
-    if options.csv is not None:
-        options.csv.write_text(as_csv(results), encoding="utf-8", newline="")
+    try:  # the files first, and the table even if they cannot be written
+        if options.json is not None:
+            rows = [{**dataclasses.asdict(result), "path": str(result.path)} for result in results]
+            unreadable = [{"key": item.key, "reason": item.reason} for item in broken]
+            files.write_json(options.json, {"predictions": rows, "unreadable": unreadable})
+        if options.csv is not None:
+            files.write_text(options.csv, as_csv(results))
+    finally:
+        if results:
+            out.print(as_table(results, min(options.top, len(predictor.class_names))))
+        print_broken(broken)
     return 1 if broken else 0
 
 
 def as_table(results: Sequence[Prediction], num_ranks: int) -> Table:
-    table = Table("video", *(f"{rank + 1}." for rank in range(num_ranks)))
+    table = Table(Column("video", overflow="fold"), *(f"{rank + 1}." for rank in range(num_ranks)))
     for result in results:
-        cells = [f"{escape(label)} {100 * score:.1f} %" for label, score in zip(result.labels, result.scores)]
+        cells = [f"{shown(label)} {100 * score:.1f} %" for label, score in zip(result.labels, result.scores)]
         if result.none_of_these:
             cells[0] = f"none of these ({cells[0]})"
-        table.add_row(escape(str(result.path)), *cells)
+        table.add_row(shown(result.path), *cells)
     return table
 
 
@@ -89,5 +94,11 @@ def as_csv(results: Sequence[Prediction]) -> str:
     writer.writerow(["path", "rank", "label", "score"])
     for result in results:
         ranked = enumerate(zip(result.labels, result.scores), start=1)
-        writer.writerows([result.path, rank, label, score] for rank, (label, score) in ranked)
+        path = no_formula(str(result.path))
+        writer.writerows([path, rank, no_formula(label), score] for rank, (label, score) in ranked)
     return buffer.getvalue()
+
+
+def no_formula(cell: str) -> str:
+    """A text with a quote in front where a spreadsheet would take it for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

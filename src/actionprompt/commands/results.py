@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-from rich.markup import escape
+from rich.table import Table
 
-from actionprompt.commands._shared import out
+from actionprompt import files
+from actionprompt.clips import read_text
+from actionprompt.commands._shared import out, parse, say, shown
 from actionprompt.study import pages
 
 
@@ -17,20 +18,30 @@ class Results:
     """Folder of the records. The list of all is written there as README.md; the generated parts of other pages there
     are brought up to date, and their plots drawn into its `plots`."""
     readme: Path | None = Path("README.md")
-    """The README whose generated table is brought up to date; `None` for none."""
+    """The README whose generated table is brought up to date, where there is one; `None` for none."""
     check: bool = False
     """Write nothing; exit with 1 if something is not up to date."""
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Results, args=list(args), prog="actionprompt results", description=__doc__)
+    options = parse(Results, args, "results", __doc__)
     if not options.folder.is_dir():
-        raise ValueError(f"there is no folder {options.folder}; call it in the project, or give --folder")
-    num_records, texts = pages.make(options.folder, options.readme, draw=not options.check)
-    stale = [p for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text]
+        raise ValueError(f"there is no folder {options.folder}; call it where the records are, or give --folder")
+    readme = options.readme
+    if readme is not None and not readme.is_file():
+        if readme != Results.readme:
+            raise ValueError(f"there is no file {readme}; expected a page with generated parts as --readme, or None")
+        readme = None
+    records, texts = pages.make(options.folder, readme, draw=not options.check)
+    for title, (head, *rows) in pages.summary(records).items():
+        table = Table(*head, title=shown(title))
+        for row in rows:
+            table.add_row(*map(shown, row))
+        out.print(table)
+    stale = [path for path, text in texts.items() if not path.is_file() or read_text(path) != text]
     for path in stale:
         if not options.check:
-            path.write_text(texts[path], encoding="utf-8")
-        out.print(escape(f"{path}: {'not up to date' if options.check else 'written'}"), soft_wrap=True)
-    out.print(f"{num_records} records")
+            files.write_text(path, texts[path])
+        say(f"{path}: {'not up to date' if options.check else 'written'}")
+    say(f"{len(records)} record{'' if len(records) == 1 else 's'}")
     return 1 if options.check and stale else 0

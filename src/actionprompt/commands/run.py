@@ -5,12 +5,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import tyro
-from rich.markup import escape
-
 from actionprompt import checkpoint
 from actionprompt.clips import ClipList
-from actionprompt.commands._shared import Chosen, Clips, bar, choose_method, describe_choices, err, out
+from actionprompt.commands._shared import (
+    Chosen,
+    Clips,
+    bar,
+    check_folder,
+    choose_method,
+    describe_choices,
+    note,
+    parse,
+    say,
+)
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.evaluation import Report, write_scores
 from actionprompt.records import write
@@ -63,8 +70,10 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
         scores: bool = False
         """Also write every clip's class probabilities."""
         skip_existing: bool = False
-        """Skip runs whose record exists, so that a queue can be restarted; says so if the record was made with another
-        backbone or other options of data or training."""
+        """Skip runs whose record exists, so that a queue can be restarted; a record made of other clips, weights or
+        options is an error."""
+        drop_missing: bool = False
+        """Resume a training although clips of its list are gone: without them, from the end of an epoch."""
         method: module.Config = field(default_factory=lambda: chosen.method)
         data: DataConfig = field(default_factory=lambda: chosen.data)
         train: TrainConfig = field(default_factory=lambda: chosen.train)
@@ -78,15 +87,15 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
                 for part in ("test", *self.also, *(() if self.protocol == "zero-shot" else ("train",))):
                     self.load(split, part)
 
-    prog, about = f"actionprompt run {chosen.name}", describe_choices(chosen)
-    return chosen, tyro.cli(Run, args=list(args[1:]), prog=prog, description=about)
+    return chosen, parse(Run, args[1:], f"run {chosen.name}", describe_choices(chosen))
 
 
 def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dict[str, Any]] | None = None) -> int:
     """`about` takes the data set and the figures of a record and returns what the record says of the row of a paper
     that the run belongs to."""
     chosen, options = read(args)
-    err.print(escape(chosen.source), soft_wrap=True, highlight=False)
+    note("settings:", chosen.source)
+    check_folder(options.out, "--out")
     drawn = options.protocol in ("few-shot", "base-to-novel")
     if options.shots is not None and not drawn:
         raise ValueError(
@@ -108,10 +117,19 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
         name = path.relative_to(options.out).with_suffix("")
         if options.skip_existing and path.is_file():
             other = experiment.differences(
-                path, backbone=options.backbone, data_config=options.data, train_config=train
-            )
-            made = f", made with other options: {'; '.join(other)}" if other else ""
-            out.print(escape(f"{path} is there{made}"), soft_wrap=True)
+                path,
+                experiment.expected(
+                    plan, chosen.name, config=options.method, backbone=options.backbone, model=options.model,
+                    start_from=options.start_from, train_config=train, data_config=options.data, cache=options.cache,
+                    at_epochs=options.at_epochs,
+                ),
+            )  # fmt: skip
+            if other:
+                raise ValueError(
+                    f"{path} is the record of a run with other options ({'; '.join(other)}); choose another folder "
+                    f"with --out, or delete the record and its models to run again"
+                )
+            say(f"{path} is there")
             continue
 
         def keep(part: str, test: str, report: Report, name: Path = name) -> None:
@@ -122,7 +140,7 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
                 plan, chosen.name, options.out / "models" / name, config=options.method, variant=chosen.variant,
                 recipe=chosen.recipe, dataset=options.clips.dataset, backbone=options.backbone, model=options.model,
                 start_from=options.start_from, train_config=train, data_config=options.data, cache=options.cache,
-                at_epochs=options.at_epochs, keep=keep if options.scores else None,
+                drop_missing=options.drop_missing, at_epochs=options.at_epochs, keep=keep if options.scores else None,
                 callbacks=experiment.Callbacks(
                     lambda s: step(s.step, s.num_steps, f"loss {s.losses['loss']:.3f}"), encode, test
                 ),
@@ -133,5 +151,5 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
             record["paper"] = about(options.clips.dataset, record["figures"])
         write(path, record)
         figures = "   ".join(f"{key} {value:.2f} %" for key, value in record["figures"].items())
-        out.print(escape(f"{path}: {figures}"), soft_wrap=True)
+        say(f"{path}: {figures}")
     return 1 if unread else 0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.markup import escape
 
-from actionprompt.apps.teach import parse, teach
-from actionprompt.commands._shared import bar, err, out
+from actionprompt.apps.teach import parse as read_clips
+from actionprompt.apps.teach import teach
+from actionprompt.commands._shared import bar, check_folder, note, parse, say
 from actionprompt.weights import TINY
 
 
@@ -23,15 +23,17 @@ class Teach:
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Teach, args=list(args), prog="actionprompt teach", description=__doc__)
+    options = parse(Teach, args, "teach", __doc__)
+    classes = read_clips(options.classes)
+    check_folder(options.out, "--out")
     with bar("encoding clips") as encode, bar("training") as step:
-        taught = teach(parse(options.classes), options.out, backbone=options.backbone, on_encode=encode, on_step=step)
+        taught = teach(classes, options.out, backbone=options.backbone, on_encode=encode, on_step=step)
     for line in taught.warnings:
-        err.print(f"[yellow]note:[/] {escape(line)}", soft_wrap=True)
+        note("note:", line)
     if taught.held_out_top1 is not None:
-        out.print(f"{taught.held_out_top1:.0f} % of the clips were recognised while they were held out")
+        say(f"{taught.held_out_top1:.0f} % of the clips were recognised while they were held out")
     if taught.none_of_these is not None:
-        out.print(f"rejection threshold {100 * taught.none_of_these.below:.0f} %: a clip below it shows none of these")
+        say(f"rejection threshold {100 * taught.none_of_these.below:.0f} %: a clip below it shows none of these")
     names = ", ".join(taught.num_clips)
-    out.print(f"{taught.folder}: {names}; now actionprompt predict CLIP --model {taught.folder}", soft_wrap=True)
+    say(f"{taught.folder}: {names}; now actionprompt predict CLIP --model {taught.folder}")
     return 0

@@ -5,13 +5,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tyro
-from rich.markup import escape
-
 from actionprompt import checkpoint, methods
-from actionprompt.commands._shared import Chosen, Clips, bar, choose_method, describe_choices, err, out, print_broken
+from actionprompt.clips import ClipList
+from actionprompt.commands._shared import (
+    Chosen,
+    Clips,
+    bar,
+    check_folder,
+    choose_method,
+    describe_choices,
+    note,
+    parse,
+    print_broken,
+    say,
+)
 from actionprompt.config import DataConfig, TrainConfig
-from actionprompt.training import train
+from actionprompt.resume import check_finished
+from actionprompt.training import planned, train
 from actionprompt.weights import TINY, load_clip
 
 
@@ -42,6 +52,8 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
         anew."""
         cache: bool = True
         """Train methods with frozen features from the feature cache."""
+        drop_missing: bool = False
+        """Resume a run although clips of its list are gone: without them, from the end of an epoch."""
         method: module.Config = field(default_factory=lambda: chosen.method)
         data: DataConfig = field(default_factory=lambda: chosen.data)
         train: TrainConfig = field(default_factory=lambda: chosen.train)
@@ -50,13 +62,11 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
             """Raise ValueError for a list of clips that cannot be read, without running anything."""
             self.clips.load(self.part)
 
-    prog, about = f"actionprompt train {chosen.name}", describe_choices(chosen)
-    return chosen, tyro.cli(Train, args=list(args[1:]), prog=prog, description=about)
+    return chosen, parse(Train, args[1:], f"train {chosen.name}", describe_choices(chosen))
 
 
-def main(args: Sequence[str]) -> int:
-    chosen, options = read(args)
-    err.print(escape(chosen.source), soft_wrap=True, highlight=False)
+def prepare(chosen: Chosen, options: Any) -> tuple[Any, ClipList, dict[str, Any]]:
+    """The method before its training, the clips, and further entries of the manifest."""
     clips = options.clips.load(options.part)
     method = methods.build(
         chosen.name, load_clip(options.backbone), clips.class_names, clips.class_names_zh, config=options.method,
@@ -65,13 +75,36 @@ def main(args: Sequence[str]) -> int:
     facts: dict[str, Any] = {"variant": chosen.variant, "recipe": chosen.recipe}
     if options.start_from is not None:
         facts["start_from"] = checkpoint.start_from(method, options.start_from)
+    return method, clips, facts
+
+
+def is_finished(args: Sequence[str]) -> bool:
+    """Whether the run folder of these arguments holds the model that they train.
+
+    Raises:
+        ValueError: it holds another one; the message says how it differs.
+    """
+    chosen, options = read(args)
+    if not (options.out / "model" / checkpoint.MANIFEST).is_file():
+        return False
+    method, clips, facts = prepare(chosen, options)
+    run = planned(method, clips, options.train, options.data, cache=options.cache, facts=facts)[1]
+    check_finished(options.out, run)
+    return True
+
+
+def main(args: Sequence[str]) -> int:
+    chosen, options = read(args)
+    note("settings:", chosen.source)
+    check_folder(options.out, "--out")
+    method, clips, facts = prepare(chosen, options)
     with bar("training") as step, bar("encoding frames") as encoding:
         result = train(
             method, clips, options.out, config=options.train, data_config=options.data, cache=options.cache,
-            on_encode=encoding, facts=facts,
+            on_encode=encoding, facts=facts, drop_missing=options.drop_missing,
             on_step=lambda s: step(s.step, s.num_steps, f"epoch {s.epoch + 1}  loss {s.losses['loss']:.3f}"),
         )  # fmt: skip
     print_broken(result.broken)
     model = options.out / "model"
-    out.print(f"{model}: {chosen.name} on {len(clips.clips)} clips of {len(clips.class_names)} classes", soft_wrap=True)
+    say(f"{model}: {chosen.name} on {len(clips.clips)} clips of {len(clips.class_names)} classes")
     return 1 if result.broken else 0

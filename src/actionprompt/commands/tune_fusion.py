@@ -8,7 +8,7 @@ import tyro
 
 from actionprompt.apps import language_weight
 from actionprompt.backbone import default_device
-from actionprompt.commands._shared import Clips, bar, err, out, print_broken
+from actionprompt.commands._shared import Clips, bar, note, parse, print_broken, say
 from actionprompt.study.protocols import HELD_OUT
 
 
@@ -24,7 +24,7 @@ class Tune:
 
 
 def main(args: Sequence[str]) -> int:
-    options = tyro.cli(Tune, args=list(args), prog="actionprompt tune-fusion", description=__doc__)
+    options = parse(Tune, args, "tune-fusion", __doc__)
     held_out = options.part == HELD_OUT
     clips = options.clips.load("train" if held_out else options.part)
     if held_out:
@@ -35,6 +35,6 @@ def main(args: Sequence[str]) -> int:
         )
     print_broken(choice.broken)
     if choice.unseen != language_weight.BY_CLIP:
-        err.print(f"[yellow]clips of the training:[/] {choice.unseen}; train again to have every clip compared")
-    out.print(f"lambda {choice.weight} on {choice.num_clips} clips, written into the model")
+        note("clips of the training:", f"{choice.unseen}; train again to have every clip compared")
+    say(f"lambda {choice.weight} on {choice.num_clips} clips, written into the model")
     return 1 if choice.broken else 0

@@ -1,13 +1,12 @@
 """What every data set has: facts about its origin and file layout, and its class names. No torch, no decoding."""
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from actionprompt import labels
 from actionprompt.clips import read_lines
 
 
@@ -68,36 +67,8 @@ def lists_sha256(paths: Sequence[Path]) -> str:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Class names in id order, from a file with one name per line, with `id,name` rows, or with JSON `{name: id}`.
-
-    A first row `id,name` is taken as a header.
-
-    Raises:
-        ValueError: malformed JSON, ids that are not 0..K-1 with each exactly once, or a repeated name.
-    """
-    if path.suffix.lower() == ".json":
-        try:
-            table = json.loads("\n".join(read_lines(path)))
-            pairs = [(int(number), str(name)) for name, number in table.items()]
-        except (ValueError, AttributeError, TypeError) as error:
-            raise ValueError(f"{path}: expected a JSON object of name: id, got {error}") from None
-    else:
-        lines = [line.strip() for line in read_lines(path)]
-        lines = [line for line in lines if line]
-        if lines and re.fullmatch(r"id\s*,\s*\w+", lines[0], re.IGNORECASE):
-            lines = lines[1:]
-        split = [re.fullmatch(r"(\d+)\s*[, \t]\s*(.+)", line) for line in lines]
-        if lines and all(split):
-            pairs = [(int(match[1]), match[2].strip().strip('"')) for match in split if match]
-        else:
-            pairs = list(enumerate(lines))
-    names = tuple(name for _, name in sorted(pairs))
-    if [number for number, _ in sorted(pairs)] != list(range(len(pairs))) or not pairs:
-        raise ValueError(f"{path}: expected class ids 0..{len(pairs) - 1}, each once; check the file")
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{path}: expected every class name once, but {twice!r} appears more than once")
-    return names
+    """Class names in id order, from any file that `actionprompt.labels` reads; ValueError for others."""
+    return labels.read(path).names
 
 
 @lru_cache

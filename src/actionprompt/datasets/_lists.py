@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from actionprompt.clips import VIDEO_SUFFIXES, Clip, ClipList, read_lines, some
+from actionprompt.clips import VIDEO_SUFFIXES, Clip, ClipList, is_folder, read_lines, some
 from actionprompt.datasets._base import Info, Labels, require_folder
 
 LIST_FOLDERS = (".", "annotations", "splits", "labels", "ucfTrainTestlist", "testTrainMulti_7030_splits")
@@ -90,7 +90,7 @@ def _listing(folder: Path, info: Info) -> dict[str, str]:
             stem, suffix = os.path.splitext(entry.name)
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if is_folder(entry):
                 stem = entry.name
             elif suffix.lower() not in VIDEO_SUFFIXES:
                 continue

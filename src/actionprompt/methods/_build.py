@@ -7,6 +7,7 @@ import torch
 
 from actionprompt import methods
 from actionprompt.backbone import CLIP
+from actionprompt.clips import listed
 from actionprompt.method import Method
 
 
@@ -25,7 +26,7 @@ def build(
     Raises:
         ValueError: there is no method of that name, or the class names or backbone do not fit the configuration.
     """
-    module = methods.get(name)
+    module, class_names = methods.get(name), listed(class_names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return module.Model(config if config is not None else module.Config(), clip, class_names, class_names_zh)

@@ -34,8 +34,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
-from actionprompt.layers import Block, TemporalTransformer, gather_batch, same_label_targets
+from actionprompt.layers import TemporalTransformer, gather_batch, same_label_targets
 from actionprompt.method import Method, groups
+from actionprompt.methods._temporal import ReleasedTransformer
 from actionprompt.paper import Card, Published, Recipe
 
 # Letters: N or B clips, T frames, E joint width, K classes, P templates, C sentences, L tokens
@@ -114,29 +115,6 @@ class Lstm(nn.Module):
         return frames + self.lstm(frames)[0]
 
 
-class Transformer(nn.Module):
-    """The temporal transformer of (code): x + blocks(x + position), with LayerNorms whose epsilon is 1e-12."""
-
-    def __init__(self, width: int, num_layers: int, num_heads: int, max_frames: int) -> None:
-        super().__init__()
-        self.position = nn.Parameter(0.02 * torch.randn(max_frames, width))
-        self.blocks = nn.ModuleList(Block(width, num_heads) for _ in range(num_layers))
-        for module in self.blocks.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.LayerNorm):
-                module.eps = 1e-12
-
-    def forward(self, frames: Float[Tensor, "N T E"]) -> Float[Tensor, "N T E"]:
-        if frames.shape[1] > len(self.position):
-            raise ValueError(f"expected at most {len(self.position)} frames, got {frames.shape[1]}")
-        x = frames + self.position[: frames.shape[1]]
-        for block in self.blocks:
-            x = block(x)
-        return frames + x
-
-
 class Model(Method):
     """Fine-tuned CLIP with a temporal head; see the file's docstring."""
 
@@ -154,7 +132,7 @@ class Model(Method):
             self.temporal = TemporalTransformer(width, num_layers=config.num_layers)
         elif config.temporal == "transformer_code":
             num_heads, max_frames = max(1, clip.text.width // 64), clip.text.context_length  # (code)
-            self.temporal = Transformer(width, config.num_layers, num_heads, max_frames)
+            self.temporal = ReleasedTransformer(width, config.num_layers, num_heads, max_frames)
         elif config.temporal != "mean":
             self.temporal = {"conv1d": Conv1d, "lstm": Lstm}[config.temporal](width)
         if config.classifier == "linear":

@@ -56,9 +56,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from actionprompt.backbone import CLIP, TextTower
-from actionprompt.layers import Block, gather_batch, same_label_targets
+from actionprompt.layers import gather_batch, same_label_targets
 from actionprompt.method import Method
 from actionprompt.methods._lexicon import phrases
+from actionprompt.methods._temporal import ReleasedTransformer, start_small
 from actionprompt.paper import Ablation, Card, Published, Recipe
 
 # Letters: N videos, T frames, E joint width, K classes, W words of a text, A attributes of a video, F = E or 0
@@ -108,31 +109,6 @@ class Features:
     """e_a, L2-normalised; without the attributes branch F = 0."""
 
 
-def start_small(module: nn.Module) -> None:
-    """Linear weights from N(0, 0.02) and biases of zero (code)."""
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-
-
-class Temporal(nn.Module):
-    """The temporal transformer of (code): frames + Transformer(frames + positions)."""
-
-    def __init__(self, width: int, num_layers: int, num_heads: int, max_frames: int) -> None:
-        super().__init__()
-        self.position = nn.Parameter(0.02 * torch.randn(max_frames, width))
-        self.blocks = nn.Sequential(*(Block(width, num_heads) for _ in range(num_layers)))
-        self.blocks.apply(start_small)
-        for module in self.blocks.modules():
-            if isinstance(module, nn.LayerNorm):
-                module.eps = 1e-12
-
-    def forward(self, frames: Float[Tensor, "N T E"]) -> Float[Tensor, "N T E"]:
-        if frames.shape[1] > len(self.position):
-            raise ValueError(f"expected at most {len(self.position)} frames, got {frames.shape[1]}")
-        return frames + self.blocks(frames + self.position[: frames.shape[1]])
-
-
 class Attributes(nn.Module):
     """The attributes branch, with the frozen image tower that finds the attributes."""
 
@@ -144,7 +120,7 @@ class Attributes(nn.Module):
         self.tower = copy.deepcopy(clip.image).requires_grad_(False)
         self.lexicon = phrases(config.lexicon)
         with torch.no_grad():
-            embeddings = F.normalize(clip.text(self.lexicon).sentence, dim=-1)
+            embeddings = F.normalize(clip.text.sentences(self.lexicon), dim=-1)
         self.register_buffer("phrases", embeddings, persistent=False)
         self.of_class, self.of_sentence = (
             nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)).apply(start_small)
@@ -218,7 +194,7 @@ class Model(Method):
         self.temporal: nn.Module = nn.Identity()
         if config.num_layers:
             num_heads, max_frames = max(1, clip.text.width // 64), clip.text.context_length  # (code)
-            self.temporal = Temporal(clip.embed_dim, config.num_layers, num_heads, max_frames)
+            self.temporal = ReleasedTransformer(clip.embed_dim, config.num_layers, num_heads, max_frames)
         self.set_classes(class_names, class_names_zh)
 
     @torch.no_grad()

@@ -252,6 +252,10 @@ class Model(Method):
     def per_class(self) -> tuple[str, ...]:
         return ("branch.1",) if self.config.shared_context else ("branch.1", "context")
 
+    def _reorder(self, order: list[int]) -> None:
+        super()._reorder(order)
+        self.own_names = tuple(self.own_names[index] for index in order)
+
     @torch.no_grad()
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         super().set_classes(names, names_zh)

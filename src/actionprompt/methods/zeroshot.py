@@ -90,7 +90,7 @@ class Model(Method):
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         super().set_classes(names, names_zh)
         texts = [template.format(name) for name in names for template in self.config.templates]
-        sentences = F.normalize(self.clip.text(texts).sentence, dim=-1)
+        sentences = F.normalize(self.clip.text.sentences(texts), dim=-1)
         text = F.normalize(sentences.unflatten(0, (len(names), -1)).mean(1), dim=-1)
         self.register_buffer("text", text, persistent=False)
 

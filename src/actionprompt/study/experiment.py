@@ -1,7 +1,7 @@
 """Runs one protocol: trains and tests every part of a `Plan` and returns one record. Resumes after an interruption."""
 
+import contextlib
 import copy
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from actionprompt import checkpoint, datasets, methods, records
+from actionprompt import checkpoint, datasets, files, methods, records, resume
+from actionprompt.backbone import CLIP
 from actionprompt.clips import ClipList
 from actionprompt.config import DataConfig, Progress, TrainConfig, to_json
 from actionprompt.evaluation import Report, evaluate
 from actionprompt.method import Method
-from actionprompt.study.protocols import Plan, summarise
-from actionprompt.training import FROM_FLOW, FROM_PIXELS, Step, train, used_data
+from actionprompt.resume import check_finished
+from actionprompt.study.protocols import Part, Plan, summarise
+from actionprompt.training import FROM_FLOW, FROM_PIXELS, Step, input_of, planned, train, used_data
 from actionprompt.weights import TINY, load_clip
 
 
@@ -48,6 +50,7 @@ def run(
     train_config: TrainConfig,
     data_config: DataConfig,
     cache: bool = True,
+    drop_missing: bool = False,
     at_epochs: Sequence[int] = (),
     device: torch.device | str | None = None,
     callbacks: Callbacks | None = None,
@@ -56,18 +59,19 @@ def run(
     """Train `method` on each part of the plan, test it on each of the part's lists, and summarise by the protocol.
 
     Models and checkpoints are written to `folder`/<part>. A finished part is not trained again; an interrupted one
-    resumes. A method with nothing to train is only tested. The last epoch is reported. `model` is a trained model of
-    this method, for plans that train nothing (zero-shot); `start_from` is one whose weights every training starts from
-    (`checkpoint.start_from`). `keep` is called with part name, test name and report after each test. With `at_epochs`,
-    the first test of each part is also run after these epochs of the training, and the record's `by_epoch` has the
-    top-1 accuracies. The record's `figures` are percentages; `variant`, `recipe` and `dataset` are the names it is
-    stored under.
+    resumes, with `drop_missing` also without clips that are gone (`training.train`). A method with nothing to train is
+    only tested. The last epoch is reported. `model` is a trained model of this method, for plans that train nothing
+    (zero-shot); `start_from` is one whose weights every training starts from (`checkpoint.start_from`). `keep` is
+    called with part name, test name and report after each test. With `at_epochs`, the first test of each part is also
+    run after these epochs of the training, and the record's `by_epoch` has the top-1 accuracies. The record's `figures`
+    are percentages; `variant`, `recipe` and `dataset` are the names it is stored under.
 
     Under `accelerate launch` every process must call this, and every process gets the record.
 
     Raises:
         ValueError: `model` with a plan that trains, a model of another method, `start_from` or `at_epochs` without a
-            training, or epochs beyond the last.
+            training, epochs beyond the last, a finished part of a run with other options, or another process that
+            writes to the folder.
     """
     started, folder, callbacks = time.time(), Path(folder), callbacks or Callbacks()
     if any(not 1 <= epoch <= train_config.epochs for epoch in at_epochs):
@@ -79,59 +83,54 @@ def run(
     metrics: dict[str, dict[str, Any]] = {}
     facts: dict[str, Any] = {}
     by_epoch: dict[str, dict[str, float]] = {}
-    for part in plan.parts:
-        home = folder / part.name
-        classes = part.train or next(iter(part.tests.values()))
-        if model is None:
-            assert clip is not None
-            trained = methods.build(
-                method, copy.deepcopy(clip), classes.class_names, classes.class_names_zh, config=config,
-                seed=train_config.seed,
-            )  # fmt: skip
-        else:
-            if part.train is not None:
-                raise ValueError(f"{plan.protocol} trains its own model: expected model=None, got {model}")
-            trained, manifest = checkpoint.load(model, backbone=None if backbone == TINY else backbone)
-            if manifest["method"] != method:
-                raise ValueError(f"expected a model of {method}, but {model} is a {manifest['method']}")
+    with files.one_writer(folder) if PartialState().is_main_process else contextlib.nullcontext():
+        for part in plan.parts:
+            home = folder / part.name
+            trained = _untrained(
+                part, method, config=config, clip=clip, model=model, backbone=backbone, seed=train_config.seed
+            )
             config = trained.config
-        facts = {
-            "model": str(model) if model is not None else None,
-            "backbone": {"name": trained.clip.name, "sha256": trained.clip_sha256},
-            "trained_parameters": sum(p.numel() for p in trained.parameters() if p.requires_grad),
-        }
-        trains = part.train is not None and facts["trained_parameters"] > 0
-        if not trains and (start_from is not None or at_epochs):
-            raise ValueError(f"{method} trains nothing under {plan.protocol}: leave out start_from and at_epochs")
-        if trains:
-            assert part.train is not None
-            copied = checkpoint.start_from(trained, start_from) if start_from is not None else None
-            if not (home / "model" / checkpoint.MANIFEST).is_file():
+            facts = _facts(trained, model)
+            trains = part.train is not None and facts["trained_parameters"] > 0
+            if not trains and (start_from is not None or at_epochs):
+                raise ValueError(f"{method} trains nothing under {plan.protocol}: leave out start_from and at_epochs")
+            if trains:
+                assert part.train is not None
+                copied = checkpoint.start_from(trained, start_from) if start_from is not None else None
                 own = {"variant": variant, "recipe": recipe, **({"start_from": copied} if copied else {})}
-                test_at = _at_epochs(
-                    trained, next(iter(part.tests.values())), home / BY_EPOCH, at_epochs, data_config,
-                    device=on, mixed_precision=train_config.mixed_precision, num_workers=train_config.num_workers,
-                    seed=train_config.seed, progress=callbacks.evaluate,
+                if (home / "model" / checkpoint.MANIFEST).is_file():
+                    same = planned(trained, part.train, train_config, data_config, cache=cache, facts=own)[1]
+                    with files.one_writer(home) if PartialState().is_main_process else contextlib.nullcontext():
+                        check_finished(home, same)
+                else:
+                    test_at = _at_epochs(
+                        trained, next(iter(part.tests.values())), home / BY_EPOCH, at_epochs, data_config,
+                        device=on, mixed_precision=train_config.mixed_precision, num_workers=train_config.num_workers,
+                        seed=train_config.seed, progress=callbacks.evaluate,
+                    )  # fmt: skip
+                    train(
+                        trained, part.train, home, config=train_config, data_config=data_config, cache=cache,
+                        device=device, on_step=callbacks.step, on_epoch=test_at, on_encode=callbacks.encode, facts=own,
+                        drop_missing=drop_missing,
+                    )  # fmt: skip
+                trained, manifest = checkpoint.load(home / "model", clip=copy.deepcopy(clip))
+                facts |= {"trained_on": manifest.get("trained_on"), "start_from": copied, "cache": cache}
+                if at_epochs:
+                    by_epoch[part.name] = _read_epochs(
+                        home / BY_EPOCH, at_epochs, next(iter(part.tests.values())), data_config
+                    )
+            for name, test in part.tests.items():
+                with torch.no_grad():
+                    trained.set_classes(test.class_names, test.class_names_zh)
+                report = evaluate(
+                    trained, test, data_config, device=on, mixed_precision=train_config.mixed_precision,
+                    num_workers=train_config.num_workers, seed=train_config.seed, cache=cache,
+                    progress=callbacks.evaluate,
                 )  # fmt: skip
-                train(
-                    trained, part.train, home, config=train_config, data_config=data_config, cache=cache,
-                    device=device, on_step=callbacks.step, on_epoch=test_at, on_encode=callbacks.encode, facts=own,
-                )  # fmt: skip
-            trained, manifest = checkpoint.load(home / "model", clip=copy.deepcopy(clip))
-            facts |= {"trained_on": manifest.get("trained_on"), "start_from": copied, "cache": cache}
-            if at_epochs:
-                by_epoch[part.name] = _read_epochs(home / BY_EPOCH, at_epochs)
-        for name, test in part.tests.items():
-            with torch.no_grad():
-                trained.set_classes(test.class_names, test.class_names_zh)
-            report = evaluate(
-                trained, test, data_config, device=on, mixed_precision=train_config.mixed_precision,
-                num_workers=train_config.num_workers, seed=train_config.seed, cache=cache, progress=callbacks.evaluate,
-            )  # fmt: skip
-            if keep is not None:
-                keep(part.name, name, report)
-            accuracies.setdefault(part.name, {})[name] = report.metrics.top1
-            metrics.setdefault(part.name, {})[name] = _numbers(report, dataset)
+                if keep is not None:
+                    keep(part.name, name, report)
+                accuracies.setdefault(part.name, {})[name] = report.metrics.top1
+                metrics.setdefault(part.name, {})[name] = _numbers(report, dataset)
     return {
         **records.provenance(seed=train_config.seed, started=started),
         "dataset": dataset,
@@ -150,6 +149,56 @@ def run(
     }
 
 
+def _untrained(
+    part: Part, method: str, *, config: Any, clip: CLIP | None, model: Path | None, backbone: str, seed: int
+) -> Method:
+    """The method of a part before its training; for a part that trains nothing, also a trained model."""
+    classes = part.train or next(iter(part.tests.values()))
+    if model is None:
+        assert clip is not None
+        return methods.build(
+            method, copy.deepcopy(clip), classes.class_names, classes.class_names_zh, config=config, seed=seed
+        )
+    if part.train is not None:
+        raise ValueError(f"this protocol trains its own model: expected model=None, got {model}")
+    trained, manifest = checkpoint.load(model, backbone=None if backbone == TINY else backbone)
+    if manifest["method"] != method:
+        raise ValueError(f"expected a model of {method}, but {model} is a {manifest['method']}")
+    return trained
+
+
+def _facts(trained: Method, model: Path | None) -> dict[str, Any]:
+    return {
+        "model": str(model) if model is not None else None,
+        **({"model_sha256": checkpoint.weights_sha256(model)} if model is not None else {}),
+        "backbone": {"name": trained.clip.name, "sha256": trained.clip_sha256},
+        "trained_parameters": sum(p.numel() for p in trained.parameters() if p.requires_grad),
+    }
+
+
+def expected(
+    plan: Plan, method: str, *, config: Any, backbone: str, model: Path | None, start_from: Path | None,
+    train_config: TrainConfig, data_config: DataConfig, cache: bool, at_epochs: Sequence[int],
+) -> dict[str, Any]:  # fmt: skip
+    """What the record of a run will say of its options, clips and weights."""
+    part, clip = plan.parts[0], load_clip(backbone) if model is None else None
+    trained = _untrained(part, method, config=config, clip=clip, model=model, backbone=backbone, seed=train_config.seed)
+    facts = _facts(trained, model)
+    return {
+        "method": method,
+        "config": to_json(trained.config),
+        **facts,
+        "trained_on": input_of(trained, cache=cache)
+        if part.train is not None and facts["trained_parameters"]
+        else None,
+        "start_from": {"weights_sha256": checkpoint.weights_sha256(start_from)} if start_from is not None else None,
+        "train": to_json(train_config),
+        "data": to_json(used_data(trained, data_config, cache=cache)),
+        "plan": plan.record(),
+        "at_epochs": sorted(at_epochs),
+    }
+
+
 BY_EPOCH = "by_epoch.json"
 """File of a part's folder: top-1 accuracy by number of epochs, written during the training."""
 
@@ -159,21 +208,32 @@ def _at_epochs(
 ) -> Callable[[int], None] | None:
     """The `on_epoch` callback that tests the method as it is after some epochs and writes the accuracy to `path`."""
 
+    measured = _measured(test, config)
+
     def measure(epoch: int) -> None:
         if epoch in epochs:
             top1 = evaluate(method, test, config, cache=False, **options).metrics.top1
-            known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            records.write(path, {**known, str(epoch): top1})
+            known = files.read_json(path) if path.is_file() else {}
+            records.write(path, {**(known if known.get("of") == measured else {"of": measured}), str(epoch): top1})
 
     return measure if epochs else None
 
 
-def _read_epochs(path: Path, epochs: Sequence[int]) -> dict[str, float]:
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _measured(test: ClipList, config: DataConfig) -> dict[str, Any]:
+    """What the accuracies in `BY_EPOCH` depend on, apart from the training."""
+    views = {name: value for name, value in to_json(config).items() if name != "augment"}
+    return {"list_sha256": test.sha256, "classes_sha256": test.classes_sha256, "data": views}
+
+
+def _read_epochs(path: Path, epochs: Sequence[int], test: ClipList, config: DataConfig) -> dict[str, float]:
+    known = files.read_json(path) if path.is_file() else {}
+    if "of" in known and known["of"] != _measured(test, config):
+        known = {}
     missing = [epoch for epoch in epochs if str(epoch) not in known]
     if missing:
         raise ValueError(
-            f"{path.parent} holds a training that was not tested after the epochs {missing}; choose another folder"
+            f"{path.parent} holds a training that was not tested after the epochs {missing} with these options; choose "
+            f"another folder"
         )
     return {str(epoch): known[str(epoch)] for epoch in epochs}
 
@@ -187,19 +247,14 @@ def record_path(plan: Plan, method: str, variant: str, *, dataset: str, size: st
     return Path(folder, protocol, "-".join(filter(None, [method, variant])) + f"-s{seed}.json")
 
 
-def differences(path: Path, *, backbone: str, data_config: DataConfig, train_config: TrainConfig) -> list[str]:
-    """How the options of the existing record at `path` differ from these, one line per option."""
-    there = json.loads(path.read_text(encoding="utf-8"))
-    data = to_json(data_config)
-    if there.get("trained_on") not in (FROM_PIXELS, FROM_FLOW):
-        data = {name: value for name, value in data.items() if name != "augment"}  # none of it is applied
-    now = {"backbone": {"name": backbone}, "data": data, "train": to_json(train_config)}
-    return [
-        f"{part}.{name} {there[part].get(name)}, now {value}"
-        for part, fields in now.items()
-        for name, value in fields.items()
-        if there[part].get(name) != value
-    ]
+def differences(path: Path, here: dict[str, Any]) -> list[str]:
+    """How the existing record at `path` differs from the one that a run would write, which `expected` tells; a line
+    per option, list of clips or file of weights."""
+    there = files.read_json(path)
+    if there.get("trained_on") not in (FROM_PIXELS, FROM_FLOW):  # none of the augmentation is applied
+        there, here = ({**run, "data": {**run["data"], "augment": {}}} for run in (there, here))
+    epochs: dict[str, float] = next(iter(there.get("by_epoch", {}).values()), {})
+    return resume.differences({**there, "at_epochs": sorted(map(int, epochs))}, here)
 
 
 def _numbers(report: Report, dataset: str) -> dict[str, Any]:
@@ -209,7 +264,7 @@ def _numbers(report: Report, dataset: str) -> dict[str, Any]:
         "top1": m.top1,
         "top5": m.top5 if m.top5 == m.top5 else None,
         "mean_class_accuracy": m.mean_class_accuracy,
-        "calibration_error": m.calibration_error,
+        "calibration_error": m.calibration_error if m.calibration_error == m.calibration_error else None,
         "num_clips": m.num_clips,
         "unreadable": [item.key for item in report.broken],
     }

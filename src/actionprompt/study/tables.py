@@ -1,6 +1,8 @@
 """Cells and tables in Markdown."""
 
+import re
 import statistics
+import urllib.parse
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -17,6 +19,16 @@ def table(rows: Sequence[Sequence[str]], *, once: Collection[str] = ()) -> str:
     text = "\n".join([lines[0], "|" + " --- |" * len(kept), *lines[1:]])
     stated = ", ".join(f"{name} {cell}" for name, cell in same.items() if cell)
     return f"All rows: {stated}.\n\n{text}" if stated else text
+
+
+def plain(text: object) -> str:
+    """A text from a record, on one line, as Markdown that shows it as it is: `|`, HTML and links in it are text."""
+    return re.sub(r"[\\`*<>&|\[\]]", r"\\\g<0>", "".join(char if char.isprintable() else " " for char in str(text)))
+
+
+def link(text: str, file: str) -> str:
+    """A link to a file, whatever its name is."""
+    return f"[{plain(text)}]({urllib.parse.quote(file, errors='surrogateescape')})"
 
 
 def protocol_name(record: dict[str, Any]) -> str:

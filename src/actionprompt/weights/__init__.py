@@ -1,10 +1,11 @@
 """Where towers come from: the embedded models, a folder in Hugging Face format, OpenAI's `.pt` files, the hub, a run
 that tuned them, or random weights of a published shape."""
 
+import re
 from pathlib import Path
 
-from actionprompt.backbone import CLIP, ChineseTextTower
-from actionprompt.weights import chinese, hugging_face, openai, random, run
+from actionprompt.backbone import CLIP
+from actionprompt.weights import chinese, given, hugging_face, openai, random, run
 
 TINY = "tiny"
 """The name of the small CLIP that ships with the package."""
@@ -23,31 +24,93 @@ def load_clip(name: str | Path) -> CLIP:
         ValueError: the file, folder or name is not a CLIP that can be loaded, with the next step.
     """
     name = str(name)
-    if name.startswith("random:"):
-        return random.random_clip(name)
-    if name == TINY:
-        return hugging_face.from_folder(_asset("tiny_clip"), name=TINY)
     if name.startswith(run.PREFIX):
         raise ValueError(
             f"the backbone {name} is the towers of a run, and only you know its folder: give it as the backbone "
             f"(`--backbone RUN`; in Python `backbone=`)"
         )
+    if name == TINY or name.startswith("random:"):
+        return _inert(name)
+    path = hugging_face.local_path(name)
     if name.endswith((".pt", ".pth")):
-        return openai.from_file(Path(name))
-    if run.is_model(folder := Path(name).expanduser()):
-        return run.tuned(load_clip(run.base_of(folder)), folder)
-    return hugging_face.from_folder(hugging_face.find_folder(name), name=name)
+        clip = openai.from_file(path)
+    elif run.is_model(path):
+        base, sha256 = run.base_of(path)
+        return run.tuned(load_named(base, sha256, model=path), path)
+    else:
+        clip = hugging_face.from_folder(hugging_face.find_folder(name), name=name)
+    if path.exists():
+        clip.path = path.absolute()
+    return clip
 
 
-def load_chinese_text(name: str | Path) -> ChineseTextTower:
+def load_named(name: str, sha256: str, *, model: str | Path) -> CLIP:
+    """Load the CLIP that the manifest of `model` names, with the hash of its weights, which the caller compares.
+
+    A file does not open paths: the name is the embedded model, a hub name or `random:`, or it is looked up by the hash
+    among the folders and files that this user has given as a backbone (`weights.given`).
+
+    Raises:
+        ValueError: a name that is none of these, or a backbone that cannot be loaded, with the next step.
+    """
+    path = given.recall(sha256)
+    if path is not None:
+        return load_clip(path)
+    if name == TINY or name.startswith("random:"):
+        return _inert(name)
+    if name.startswith(run.PREFIX):
+        return load_clip(name)
+    if hugging_face.is_hub_name(name):
+        try:
+            folder = hugging_face.hub_folder(name)
+        except ValueError as error:
+            raise ValueError(f"{model}: {error}; if you have its backbone, give it (`--backbone PATH`)") from None
+        return hugging_face.from_folder(folder, name=name)
+    raise ValueError(
+        f"{model} was trained on a backbone {name!r} with weights {sha256[:12]}, and only you know where it is: give "
+        f"its folder or file once (`--backbone PATH`; in Python `backbone=`)"
+    )
+
+
+def load_again(clip: CLIP, sha256: str) -> CLIP:
+    """The CLIP that was loaded as `clip`, whose weights had the hash `sha256`, as it was then."""
+    return load_clip(clip.path) if clip.path is not None else load_named(clip.name, sha256, model="this model")
+
+
+def load_chinese_text(name: str | Path) -> chinese.ChineseTextTower:
     """Load the text tower of a Chinese-CLIP: `"tiny_zh"`, a folder, a hub name such as
     `OFA-Sys/chinese-clip-vit-base-patch16`, or `random:512`, one small layer of random weights with E = 512 for tests.
     The image tower of the checkpoint, where there is one, is not kept."""
     name = str(name)
     if name.startswith("random:"):
-        return chinese.random_text_tower(int(name.removeprefix("random:")))
-    folder = _asset("tiny_clip_zh") if name == TINY_ZH else hugging_face.find_folder(name)
-    return chinese.text_tower_from_folder(folder)
+        return chinese.random_text_tower(name)
+    if name == TINY_ZH:
+        return chinese.text_tower_from_folder(_asset("tiny_clip_zh"))
+    tower = chinese.text_tower_from_folder(hugging_face.find_folder(name))
+    if (path := hugging_face.local_path(name)).exists():
+        given.remember(given.path_key(name), path)
+    return tower
+
+
+def check_chinese_name(name: str, *, model: str | Path) -> None:
+    """Raise ValueError for the name of a Chinese text tower in the manifest of `model` that is a path, unless it is one
+    that this user has given before from this directory."""
+    if name in ("auto", TINY_ZH) or re.fullmatch(r"random:\d{1,4}", name):
+        return
+    if hugging_face.is_hub_name(name) and not Path(name).exists():
+        return
+    if given.recall(given.path_key(name)) is None:
+        raise ValueError(
+            f"{model} names the Chinese text tower {name!r}, a folder that you have not given, and a model does not "
+            f"open paths: if it is yours, load it once with actionprompt.weights.load_chinese_text({name!r})"
+        )
+
+
+def _inert(name: str) -> CLIP:
+    """The embedded CLIP, or random weights."""
+    if name == TINY:
+        return hugging_face.from_folder(_asset("tiny_clip"), name=TINY)
+    return random.random_clip(name)
 
 
 def _asset(folder: str) -> Path:

@@ -1,7 +1,9 @@
 """A CLIP from its sizes, its weights and its tokeniser; every weight is accounted for."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from actionprompt.backbone import CLIP, CLIPShape
@@ -9,6 +11,75 @@ from actionprompt.weights.tokenizer import Tokenizer
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+MOST, MOST_LAYERS = 1 << 20, 1_000
+"""Of any size, and of a tower's layers; the largest published CLIPs have tables of 250,000 rows and 48 layers."""
+SPARE_TOKENS = 128
+"""Rows that a table of tokens may have without a token, since some are padded to a multiple of this."""
+
+
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """What the shapes of a CLIP's weights tell of its sizes: fields of `CLIPShape`, and of its towers as `image.width`.
+    A size whose weight is missing is left out."""
+    found = {}
+    for field, (name, axis) in {
+        "image.width": ("image.embeddings.class_embedding", 0),
+        "image.mlp_width": ("image.layers.0.mlp.fc1.weight", 0),
+        "text.width": ("text.embeddings.token_embedding.weight", 1),
+        "text.mlp_width": ("text.layers.0.mlp.fc1.weight", 0),
+        "patch_size": ("image.embeddings.patch_embedding.weight", 2),
+        "vocab_size": ("text.embeddings.token_embedding.weight", 0),
+        "context_length": ("text.embeddings.position_embedding.weight", 0),
+        "embed_dim": ("text.projection.weight", 0),
+    }.items():
+        if name in state and state[name].ndim > axis:
+            found[field] = state[name].shape[axis]
+    for tower in ("image", "text"):
+        if layers := num_layers(state, f"{tower}.layers."):
+            found[f"{tower}.num_layers"] = layers
+    positions = state.get("image.embeddings.position_embedding.weight")
+    if positions is not None and "patch_size" in found:
+        found["image_size"] = found["patch_size"] * round(max(len(positions) - 1, 0) ** 0.5)
+    return found
+
+
+def num_layers(names: Collection[str], prefix: str) -> int:
+    """The layers that are named, counted from 0."""
+    return len({found[1] for name in names if (found := re.match(re.escape(prefix) + r"(\d+)\.", name))})
+
+
+def check_sizes(declared: Mapping[str, int], found: Mapping[str, int], where: str) -> None:
+    """Raise ValueError for a declared size that is not the one of the weights, before anything of it is allocated."""
+    for field, size in declared.items():
+        if found.get(field, size) != size:
+            raise ValueError(f"{where}: {field}: expected {found[field]}, as the weights have it, got {size}")
+
+
+def check_vocabulary(num_tokens: int, num_rows: int, where: str) -> None:
+    """Raise ValueError where a tokeniser and a table of tokens are not made for each other: with an empty vocabulary
+    all texts would come out alike."""
+    if not num_rows - SPARE_TOKENS <= num_tokens <= num_rows:
+        raise ValueError(
+            f"{where}: expected a vocabulary of {num_rows} tokens, as many as the weights have, got {num_tokens}; copy "
+            f"the tokeniser's files from where the weights are from"
+        )
+
+
+def _check_possible(shape: CLIPShape, where: str) -> None:
+    """Raise ValueError for sizes that no CLIP has."""
+    numbers = {f"{tower}.{key}": x for tower in ("image", "text") for key, x in vars(getattr(shape, tower)).items()}
+    for field, size in {**numbers, **vars(shape)}.items():
+        most = MOST_LAYERS if field.endswith("num_layers") else MOST
+        if type(size) is int and not 1 <= size <= most:
+            raise ValueError(f"{where}: {field}: expected 1 to {most}, got {size}")
+    for name, tower in (("image", shape.image), ("text", shape.text)):
+        if tower.width % tower.num_heads:
+            raise ValueError(
+                f"{where}: {name}: expected a width that {tower.num_heads} heads divide, got {tower.width}"
+            )
+    if shape.image_size % shape.patch_size:
+        raise ValueError(
+            f"{where}: image_size: expected a multiple of the patch size {shape.patch_size}, got {shape.image_size}"
+        )
 
 
 def assemble(
@@ -20,7 +91,9 @@ def assemble(
     Raises:
         ValueError: weights that are missing, unknown or of another shape.
     """
-    clip = CLIP(shape, tokenizer, name=name, mean=mean, std=std)
+    _check_possible(shape, where)
+    with torch.device("meta"):  # shapes alone: nothing is allocated before they are those of the weights
+        clip = CLIP(shape, tokenizer, name=name, mean=mean, std=std)
     own = clip.state_dict()
     missing, unknown = [key for key in own if key not in state], [key for key in state if key not in own]
     if missing or unknown:
@@ -34,5 +107,5 @@ def assemble(
                 f"{where}: {key}: expected shape {list(value.shape)}, as the configuration has it, got "
                 f"{list(state[key].shape)}"
             )
-    clip.load_state_dict(state)
+    clip.to_empty(device="cpu").load_state_dict(state)
     return clip.eval()

@@ -2,14 +2,14 @@
 
 import gzip
 import re
-import zipfile
+import zlib
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from actionprompt.backbone import CLIP, CLIPShape, TowerShape
-from actionprompt.weights.assemble import CLIP_MEAN, CLIP_STD, assemble
+from actionprompt.weights import tensors
+from actionprompt.weights.assemble import CLIP_MEAN, CLIP_STD, assemble, check_vocabulary, sizes
 from actionprompt.weights.hugging_face import find_folder, read_tokenizer
 from actionprompt.weights.tokenizer import BPE_FILE, Tokenizer, bpe_tokenizer
 
@@ -44,47 +44,49 @@ def from_file(path: Path) -> CLIP:
     if "visual.proj" not in state or "visual.conv1.weight" not in state or "text_projection" not in state:
         kind = "a CLIP with a ResNet" if any(key.startswith("visual.layer1") for key in state) else "not a CLIP"
         raise ValueError(f"expected the weights of a CLIP with a ViT, but {path} is {kind}; take a ViT-B or ViT-L file")
-    width, _, patch, _ = state["visual.conv1.weight"].shape
-    num_patches = state["visual.positional_embedding"].shape[0] - 1
-    context_length, text_width = state["positional_embedding"].shape
+    own, where = _to_own(state, path), str(path)
+    found = sizes(own)
 
-    def depth(prefix: str) -> int:
-        return 1 + max(int(key[len(prefix) :].split(".")[0]) for key in state if key.startswith(prefix))
+    def tower(name: str) -> TowerShape:
+        width = found.get(f"{name}.width", 0)
+        if width < 64 or width % 64:
+            raise ValueError(f"{path}: expected a {name} tower whose width is a multiple of 64, got {width}")
+        layers, mlp_width = found.get(f"{name}.num_layers", 1), found.get(f"{name}.mlp_width", 4 * width)
+        return TowerShape(width, layers, width // 64, mlp_width)
 
-    embed_dim = state["text_projection"].shape[1]
     shape = CLIPShape(
-        image=TowerShape(width, depth("visual.transformer.resblocks."), width // 64, 4 * width),
-        text=TowerShape(text_width, depth("transformer.resblocks."), text_width // 64, 4 * text_width),
-        image_size=patch * int(num_patches**0.5),
-        patch_size=patch,
-        vocab_size=state["token_embedding.weight"].shape[0],
-        context_length=context_length,
-        embed_dim=embed_dim,
+        image=tower("image"),
+        text=tower("text"),
+        **{field: found.get(field, 1) for field in ("image_size", "patch_size", "vocab_size", "context_length")},
+        embed_dim=found.get("embed_dim", 1),
     )
-    own, tokenizer = _to_own(state, path), find_tokenizer(path)
-    return assemble(shape, own, tokenizer, name=str(path), mean=CLIP_MEAN, std=CLIP_STD, where=str(path))
+    tokenizer = find_tokenizer(path)
+    check_vocabulary(len(tokenizer), shape.vocab_size, where)
+    return assemble(shape, own, tokenizer, name=where, mean=CLIP_MEAN, std=CLIP_STD, where=where)
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    try:
-        scripted = zipfile.is_zipfile(path) and any("constants.pkl" in n for n in zipfile.ZipFile(path).namelist())
-        state = torch.jit.load(path, map_location="cpu").state_dict() if scripted else None
-        if state is None:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds here
-        raise ValueError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    state = tensors.read(path)
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise ValueError(f"expected a state dict in {path}, got {type(state).__name__}")
     sizes = ("input_resolution", "context_length", "vocab_size")  # numbers that OpenAI stores with the weights
-    return {k.removeprefix("module."): v.float() for k, v in state.items() if k.removeprefix("module.") not in sizes}
+    state = {str(key).removeprefix("module."): value for key, value in state.items()}
+    state = {key: value for key, value in state.items() if key not in sizes}
+    strange = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if strange:
+        raise ValueError(f"expected tensors by name in {path}, got the entry {strange[0]!r}")
+    tensors.check_finite(path, state)
+    return {key: value.float() for key, value in state.items()}
 
 
 def _to_own(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    out: dict[str, Tensor] = {
-        "image.projection.weight": state.pop("visual.proj").T.contiguous(),
-        "text.projection.weight": state.pop("text_projection").T.contiguous(),
-    }
+    out: dict[str, Tensor] = {}
+    for theirs, ours in (("visual.proj", "image.projection.weight"), ("text_projection", "text.projection.weight")):
+        value = state.pop(theirs)
+        if value.ndim != 2:
+            raise ValueError(f"{path}: expected {theirs} with two axes, got shape {list(value.shape)}")
+        out[ours] = value.T.contiguous()
     for key, value in state.items():
         prefix = next((prefix for prefix in NAMES if key.startswith(prefix)), None)
         if prefix is None:
@@ -93,6 +95,8 @@ def _to_own(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         for old, name in LAYER_NAMES.items():
             new = new.replace(old, name)
         if ".in_proj_" in new:
+            if not value.ndim or len(value) % 3:
+                raise ValueError(f"{path}: expected {key} as three equal parts, got shape {list(value.shape)}")
             for part, tensor in zip("qkv", value.chunk(3), strict=True):
                 out[re.sub(r"\.in_proj_(weight|bias)", rf".{part}_proj.\1", new)] = tensor
         else:
@@ -104,11 +108,21 @@ def find_tokenizer(path: Path) -> Tokenizer:
     """OpenAI's weights come without the vocabulary: take it from the file's folder, else from the hub."""
     file = path.parent / BPE_FILE
     if file.is_file():
-        lines = gzip.decompress(file.read_bytes()).decode().split("\n")[1 : 49152 - 256 - 2 + 1]
-        return bpe_tokenizer([(first, second) for first, second in (line.split() for line in lines)])
+        return bpe_tokenizer(_merges(file))
     try:
         return read_tokenizer(find_folder("openai/clip-vit-base-patch16"))
     except ValueError as error:
         raise ValueError(
             f"{path} holds no vocabulary: put OpenAI's {BPE_FILE} into its folder, or connect to the hub once"
         ) from error
+
+
+def _merges(file: Path) -> list[tuple[str, str]]:
+    """The merges that CLIP uses of OpenAI's list."""
+    tensors.check_text(file)
+    try:
+        with gzip.open(file) as content:
+            text = content.read(tensors.MOST_TEXT_BYTES).decode()
+        return [(first, second) for first, second in (line.split() for line in text.split("\n")[1 : 49152 - 256 - 1])]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"{file} cannot be read as OpenAI's list of merges: {error}; download it again") from None

@@ -5,15 +5,19 @@ Guaranteed across machines, for one `VERSION`: the same keys and labels, and the
 frames, are the same wherever the same PyAV wheel is installed. The two clips of a reversible scene always decode to the
 same frames in opposite order, since every frame is coded independently (intra only, constant quantiser, one thread).
 
-A folder belongs to one version and frame size. Its `manifest.tsv` has a line per clip: key, SHA-256 of the file,
-SHA-256 of the rendered frames. A clip is written to a temporary file, renamed, then added to the manifest, so a build
-that was interrupted at any point is resumed by the next one; clips in the manifest are verified before they are used.
+A folder belongs to one version and frame size, and one process at a time builds in it. Its `manifest.tsv` has a line
+per clip: key, SHA-256 of the file, SHA-256 of the rendered frames. A clip is written to a temporary file, renamed, then
+added to the manifest, so a build that was interrupted at any point is resumed by the next one; clips in the manifest
+are verified before they are used.
 """
 
+import contextlib
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+import signal
+import time
+from collections.abc import Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +27,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from actionprompt import files
 from actionprompt.config import Progress
 from actionprompt.video import write_video
 from actionprompt.world.actions import ACTIVITIES, Activity
@@ -126,10 +131,28 @@ def build(
     """Write the clips of these scenes that do not exist yet, verify the others, and return the folder they are in.
 
     `progress(done, total)` counts the scenes to be built. With `workers` > 1 new Python processes are started, so a
-    script needs the usual `if __name__ == "__main__"`. Raises `ValueError` for a clip whose file was changed, and for
-    one whose frames differ from those rendered before.
+    script needs the usual `if __name__ == "__main__"`. Of several processes that a launcher started, the first one
+    builds and the others wait.
+
+    Raises:
+        ValueError: a clip whose file was changed, one whose frames differ from those rendered before, or another
+            process that builds in the folder.
     """
-    here = folder(root, size_px)
+    here, scenes = folder(root, size_px), list(scenes)
+    while todo := _missing(here, scenes):
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            time.sleep(0.5)
+            continue
+        with files.one_writer(here):
+            for home in {(here / key).parent for scene in todo for key in scene.keys}:
+                files.sweep(home)
+            _build(here, _missing(here, todo), size_px, workers, progress)
+        break
+    return here
+
+
+def _missing(here: Path, scenes: Iterable[Scene]) -> list[Scene]:
+    """The scenes that are to be built; the clips of the others are verified."""
     known = read_manifest(here / "manifest.tsv")
     todo = []
     for scene in scenes:
@@ -138,11 +161,14 @@ def build(
                 _check(here / key, known[key])
         else:
             todo.append(scene)
-    if not todo:
-        return here
-    here.mkdir(parents=True, exist_ok=True)
-    with open(here / "manifest.tsv", "ab", buffering=0) as manifest:
-        for done, entries in enumerate(_written(here, todo, size_px, workers), start=1):
+    return todo
+
+
+def _build(here: Path, todo: list[Scene], size_px: int, workers: int, progress: Progress | None) -> None:
+    known = read_manifest(here / "manifest.tsv")
+    written = _written(here, todo, size_px, workers)
+    with open(here / "manifest.tsv", "ab", buffering=0) as manifest, contextlib.closing(written):
+        for done, entries in enumerate(written, start=1):
             for entry in entries:
                 before = known.get(entry.key)
                 if before is not None and before.frames_sha256 != entry.frames_sha256:
@@ -155,11 +181,11 @@ def build(
             manifest.write(f"\n{lines}".encode())
             if progress is not None:
                 progress(done, len(todo))
-    return here
+        os.fsync(manifest.fileno())
 
 
 def _check(path: Path, entry: Entry) -> None:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = files.sha256(path)
     if found != entry.file_sha256:
         raise ValueError(
             f"{path}: expected SHA-256 {entry.file_sha256[:12]} as built, got {found[:12]}; the file was changed, "
@@ -167,12 +193,14 @@ def _check(path: Path, entry: Entry) -> None:
         )
 
 
-def _written(here: Path, scenes: list[Scene], size_px: int, workers: int) -> Iterator[list[Entry]]:
+def _written(here: Path, scenes: list[Scene], size_px: int, workers: int) -> Generator[list[Entry], None, None]:
     write = partial(_write, here, size_px)
     if workers == 1:
         yield from map(write, scenes)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
+    spawn = multiprocessing.get_context("spawn")
+    # Ctrl-C is for this process, which ends the others
+    with ProcessPoolExecutor(workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as executor:
         yield from executor.map(write, scenes, chunksize=4)
 
 
@@ -181,11 +209,10 @@ def _write(here: Path, size_px: int, scene: Scene) -> list[Entry]:
     frames = play(scene, size_px=size_px)
     entries = []
     for key, clip in zip(scene.keys, (frames, frames[::-1]), strict=False):
-        path = here / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.stem}-{os.getpid()}.mp4")
-        write_video(draft, clip, FPS, qp=QP, gop=1)
-        file_sha256 = hashlib.sha256(draft.read_bytes()).hexdigest()
-        os.replace(draft, path)
+        with files.replacing(here / key) as temporary:
+            draft = temporary.with_name(f"{temporary.name}.mp4")  # its suffix says which format
+            write_video(draft, clip, FPS, qp=QP, gop=1)
+            file_sha256 = files.sha256(draft)
+            draft.rename(temporary)
         entries.append(Entry(key, file_sha256, hashlib.sha256(clip.tobytes()).hexdigest()))
     return entries

@@ -20,8 +20,9 @@ from tokenizers import Tokenizer, models, trainers
 from torch import Tensor, nn
 
 from actionprompt import transforms
-from actionprompt.backbone import CLIP, ChineseTextTower, CLIPShape, TowerShape
+from actionprompt.backbone import CLIP, CLIPShape, TowerShape
 from actionprompt.weights.assemble import CLIP_MEAN, CLIP_STD, assemble
+from actionprompt.weights.chinese import ChineseTextTower
 from actionprompt.weights.hugging_face import hugging_face_names, own_names
 from actionprompt.weights.tokenizer import EOT, SOS, bpe_tokenizer
 from actionprompt.world.actions import ACTIVITIES

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actionprompt.backbone import CLIP, ChineseTextTower
+from actionprompt.backbone import CLIP
+from actionprompt.weights.chinese import ChineseTextTower
 from actionprompt.world.actions import ACTIVITIES
 from actionprompt.world.sayings import NAMES_OF, PROMPTS, TEMPLATES, TEMPLATES_ZH, told, true_of
 from actionprompt.world.stills import Still

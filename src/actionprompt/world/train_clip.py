@@ -43,8 +43,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from actionprompt import records
-from actionprompt.backbone import CLIP, ChineseTextTower
+from actionprompt.backbone import CLIP
 from actionprompt.weights import load_chinese_text, load_clip
+from actionprompt.weights.chinese import ChineseTextTower
 from actionprompt.world.sayings import PROMPTS, TEMPLATES, TEMPLATES_ZH, Attributes, ask, say, true_of
 from actionprompt.world.scene import VERSION
 from actionprompt.world.tiny_clip import (
