@@ -259,7 +259,16 @@ def one_step(monkeypatch) -> None:
 
     monkeypatch.setattr(experiment, "run", shorter_run)
     monkeypatch.setattr(experiment, "train", moved)
+
+    def shorter_plan(
+        method: Any, clips: ClipList, config: TrainConfig, data_config: DataConfig, *, real: Any = train.planned,
+        **options: Any,
+    ) -> Any:  # fmt: skip
+        config = replace(config, epochs=1, num_workers=0)
+        return real(method, few_clips(clips), config, short(method.name, data_config), **options)
+
     monkeypatch.setattr(train, "train", shorter_train)
+    monkeypatch.setattr(train, "planned", shorter_plan)
     monkeypatch.setattr(methods.get("i3d_flow").Model, "frame_shape", (2, 32, 32))
 
 
