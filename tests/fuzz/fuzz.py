@@ -147,7 +147,8 @@ def main() -> None:
     if args.out:
         from actionprompt import records
 
-        records.write(args.out, {**records.provenance(seed=args.seed, started=started), **found})
+        timed = {"judged_in_these_hours": len(left)}  # the others in an earlier run that was stopped
+        records.write(args.out, {**records.provenance(seed=args.seed, started=started), **timed, **found})
         log.unlink()
     raise SystemExit(bool(found["faults"]))
 
