@@ -297,3 +297,16 @@ def test_the_verbs_are_public_functions():
         assert name in dir(actionprompt)
         assert callable(getattr(actionprompt, name))
         assert getattr(actionprompt, name).__doc__
+
+
+def test_records_hold_no_path_of_backbone_or_clips(root, call, tmp_path):
+    tiny = Path(actionprompt.__file__).parent / "assets" / "tiny_clip"
+    shutil.copytree(tiny, tmp_path / "private" / "my_clip")
+    options = f"--clips.root {root} --clips.split-folder 0.6 --backbone {tmp_path}/private/my_clip --data.num-frames 2"
+    assert call(f"run zeroshot {options} --out {tmp_path}/records")[0] == 0
+    assert call(f"eval zeroshot {options} --num-workers 0 --json {tmp_path}/records/eval.json")[0] == 0
+    for path in (tmp_path / "records").rglob("*.json"):
+        text = path.read_text()
+        assert "local:my_clip" in text
+        assert str(tmp_path) not in text
+        assert str(root) not in text

@@ -164,12 +164,12 @@ def seen_in_training(model: str | Path, clips: ClipList) -> list[str] | None:
     if not path.is_file():
         return None
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n").split("\n")
-    trained = {line.partition("\t")[0] for line in lines}
+    trained = {line.partition("\t")[0] for line in lines} - {UNKNOWN}
     if not any("\t" in line for line in lines):
         return [clip.key for clip in clips.clips if clip.key in trained]
     with ThreadPoolExecutor(8) as pool:
         identities = pool.map(_identity, clips.clips)
-        return [clip.key for clip, found in zip(clips.clips, identities) if found in trained - {UNKNOWN}]
+        return [clip.key for clip, found in zip(clips.clips, identities) if found in trained]
 
 
 def _identity(clip: Clip) -> str:

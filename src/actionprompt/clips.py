@@ -320,10 +320,10 @@ def in_order_of(clips: ClipList, names: Sequence[str]) -> ClipList:
     names = tuple(names)
     if names == clips.class_names:
         return clips
-    unknown = [name for name in clips.class_names if name not in names]
+    place = {name: index for index, name in enumerate(names)}
+    unknown = [name for name in clips.class_names if name not in place]
     if unknown:
         raise ValueError(f"{clips.name}: expected classes among the {len(names)} given, got {some(unknown)}")
-    place = {name: index for index, name in enumerate(names)}
     moved = tuple(replace(clip, label=place[clips.class_names[clip.label]]) for clip in clips.clips)
     return replace(clips, clips=moved, class_names=names, class_names_zh=None, source_names=None)
 

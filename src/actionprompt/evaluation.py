@@ -178,7 +178,7 @@ def evaluate(
             "classes_sha256": clips.classes_sha256,
             "method": method.name,
             "config": to_json(method.config),
-            "backbone": {"name": method.clip.name, "sha256": method.clip_sha256},
+            "backbone": {"name": method.clip.public_name, "sha256": method.clip_sha256},
             "data": to_json(config),
             "mixed_precision": mixed_precision,
         },

@@ -171,7 +171,7 @@ def _facts(trained: Method, model: Path | None) -> dict[str, Any]:
     return {
         "model": str(model) if model is not None else None,
         **({"model_sha256": checkpoint.weights_sha256(model)} if model is not None else {}),
-        "backbone": {"name": trained.clip.name, "sha256": trained.clip_sha256},
+        "backbone": {"name": trained.clip.public_name, "sha256": trained.clip_sha256},
         "trained_parameters": sum(p.numel() for p in trained.parameters() if p.requires_grad),
     }
 
