@@ -43,3 +43,13 @@ def as_users_call() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def own_console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of the test's own, and consoles that are wide enough for its lines."""
+    from actionprompt.commands import _shared
+
+    monkeypatch.setenv("ACTIONPROMPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(_shared.out, "width", 160)
+    monkeypatch.setattr(_shared.err, "width", 160)

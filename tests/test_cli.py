@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from actionprompt import commands
-from actionprompt.commands import _shared
 from actionprompt.study import experiment
 from actionprompt.video import write_video
 from actionprompt.weights import load_clip
@@ -16,11 +15,7 @@ from actionprompt.weights import load_clip
 NANO = "--backbone random:nano"
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ACTIONPROMPT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_shared.out, "width", 160)
-    monkeypatch.setattr(_shared.err, "width", 160)
+pytestmark = pytest.mark.usefixtures("own_console")
 
 
 @pytest.fixture(scope="module")

@@ -28,11 +28,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _wide(tmp_path, monkeypatch):
-    monkeypatch.setenv("ACTIONPROMPT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_shared.out, "width", 160)
-    monkeypatch.setattr(_shared.err, "width", 160)
+pytestmark = pytest.mark.usefixtures("own_console")
 
 
 @pytest.fixture(scope="module")
