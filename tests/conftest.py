@@ -1,13 +1,20 @@
-"""What every test relies on: checked shapes, one thread per worker, no network, and the folder of real clips."""
+"""What every test relies on: checked shapes, one thread per worker, no network, a cache folder of the suite's own, and
+the folder of real clips."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is first imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes a test starts
+if "ACTIONPROMPT_CACHE" not in os.environ:  # not the user's; workers inherit that of the process that starts them
+    os.environ["ACTIONPROMPT_CACHE"] = tempfile.mkdtemp(prefix="actionprompt-tests-")
+    atexit.register(shutil.rmtree, os.environ["ACTIONPROMPT_CACHE"], ignore_errors=True)
 
 import beartype
 import hypothesis

@@ -268,7 +268,7 @@ def test_every_wrong_name_is_answered_with_the_next_step(tmp_path):
     ):
         load_clip(tmp_path)
     with pytest.raises(
-        ValueError, match=r"cannot get 'openai/no-such-clip' from the hub .*; connect once, or download"
+        ValueError, match=r"cannot get 'openai/no-such-clip' from the hub .*: connect once, or run .*--backbone tiny"
     ):
         load_clip("openai/no-such-clip")
 

@@ -247,7 +247,7 @@ def test_every_verb_checks_its_outputs_first(command, clip, capsys):
 
 
 def test_results_are_written_before_a_table_that_cannot_be_printed(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "as_table", failing(RuntimeError("no table")))
+    monkeypatch.setattr(predict.Rows, "show", failing(RuntimeError("no table")))
     with pytest.raises(RuntimeError, match="no table"):
         commands.main(["predict", str(clip), "--labels", "a,b", "--json", "new/o.json", "--csv", "o.csv", *FAST])
     assert len(json.loads((tmp_path / "new/o.json").read_text())["predictions"]) == 1

@@ -14,7 +14,7 @@ from actionprompt import methods, video
 from actionprompt.apps import explain
 from actionprompt.apps.explain import Explanation
 from actionprompt.config import DataConfig
-from actionprompt.weights import load_clip
+from actionprompt.weights import TINY_WARNING, load_clip
 
 NAMES, NAMES_ZH = ("wave", "run"), ("挥手", "跑步")
 
@@ -182,6 +182,27 @@ def test_strip_and_movie_have_everything_in_its_place():
     assert film.shape[0] == 3
     assert film.shape[1] % 2 == film.shape[2] % 2 == 0
     assert (film[1, top : top + 40, left : left + 40] == 0).all()  # the frame itself comes first
+
+
+def test_the_warnings_stand_below_the_pictures():
+    plain, warned = example(), replace(example(), warnings=("a line that is longer than the picture is wide", "short"))
+    (height, width, _), picture = explain.strip(plain).shape, explain.strip(warned)
+    assert (picture[:height] == explain.strip(plain)).all()
+    lines = picture[height:].reshape(-1, explain.BAND_PX, width, 3)
+    assert len(lines) >= 3
+    assert all((line[..., 0] > line[..., 1] + 50).any() for line in lines)  # dark red
+    film = explain.movie(warned)
+    assert film.shape[1] > explain.movie(plain).shape[1]
+    assert film.shape[1] % 2 == film.shape[2] % 2 == 0
+
+
+def test_a_model_on_tiny_carries_the_warning_to_video_that_actionworld_did_not_draw(clip_path):
+    drawn = Path(__file__).parents[1] / "examples" / "handstand.mp4"
+    method, config = methods.build("vifi_clip", load_clip("tiny"), NAMES), DataConfig(num_frames=2)
+    method.clip_sha256 = method.clip.fingerprint()
+    assert explain.explain(clip_path, method, config).warnings == (TINY_WARNING,)
+    assert explain.explain(drawn, method, config).warnings == ()
+    assert explain.explain(clip_path, build("zeroshot"), config).warnings == ()
 
 
 def test_files_are_what_their_names_say(tmp_path):

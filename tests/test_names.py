@@ -16,8 +16,9 @@ import actionprompt
 from actionprompt import commands
 from actionprompt.clips import Clip, ClipList, listed
 from actionprompt.commands import _shared
-from actionprompt.commands.predict import as_csv, as_table, no_formula
-from actionprompt.prediction import Prediction
+from actionprompt.commands.predict import Rows, as_csv
+from actionprompt.files import no_formula
+from actionprompt.prediction import Prediction, zero_shot
 from actionprompt.study import pages, tables
 from actionprompt.video import write_video
 
@@ -92,7 +93,9 @@ def test_names_in_other_scripts_stay():
 
 
 def test_the_table_of_predictions_shows_names(capsys):
-    _shared.out.print(as_table([Prediction(Path("c:o:l[b].mp4"), ("\x1b[31m:o:", "[i]"), (0.5, 0.5), ())], 2))
+    predictor = zero_shot(("\x1b[31m:o:", "[i]"), backbone="random:nano", device="cpu")
+    result = Prediction(Path("c:o:l[b].mp4"), ("\x1b[31m:o:", "[i]"), (0.5, 0.5), ())
+    Rows(predictor, [result.path], 2).show(result)
     printed = capsys.readouterr().out
     assert "c:o:l[b].mp4" in printed
     assert "\\x1b[31m:o: 50.0 %" in printed
@@ -110,9 +113,14 @@ def test_no_cell_of_a_csv_file_is_a_formula():
     for start in "=+-@\t\r":
         assert no_formula(f"{start}1+1") == f"'{start}1+1"
     assert no_formula("a=1") == "a=1"
-    written = as_csv([Prediction(Path("-a.mp4"), ("=HYPERLINK(1)", 'a,"b"'), (0.75, 1e-7), ())])
+    about = {"program": "p", "method": "m", "backbone": {"name": "@b", "sha256": "0"}, "labels": ["=a"], "settings": {}}
+    written = as_csv([Prediction(Path("-a.mp4"), ("=HYPERLINK(1)", 'a,"b"'), (0.75, 1e-7), ())], about, ["+1"])
     rows = list(csv.reader(io.StringIO(written)))
-    assert rows[1:] == [["'-a.mp4", "1", "'=HYPERLINK(1)", "0.75"], ["'-a.mp4", "2", 'a,"b"', "1e-07"]]
+    assert [row[:4] for row in rows[1:]] == [
+        ["'-a.mp4", "1", "'=HYPERLINK(1)", "0.75"],
+        ["'-a.mp4", "2", 'a,"b"', "1e-07"],
+    ]
+    assert all(not cell.startswith(tuple("=+-@")) for row in rows for cell in row)
 
 
 def test_a_name_in_a_page_is_text():

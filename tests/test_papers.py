@@ -101,6 +101,7 @@ class Taken:
         self.data: list[DataConfig] = []
         patch.setattr(methods, "build", lambda name, clip, *names, config, seed: SimpleNamespace(config=config))
         patch.setattr(train, "train", self.train)
+        patch.setattr(train, "tiny_warnings", lambda method, paths: [])
         patch.setattr(train, "print_broken", lambda broken: None)
         patch.setattr(experiment, "run", self.run)
         patch.setattr(checkpoint, "read_manifest", self.manifest)

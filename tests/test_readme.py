@@ -9,6 +9,7 @@ import pytest
 from actionprompt import commands
 from actionprompt.commands import _shared
 from actionprompt.study import pages
+from actionprompt.weights import DEFAULT
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,10 +25,19 @@ def squeezed(text: str) -> str:
 
 def test_the_command_on_the_first_screen_prints_what_stands_below_it(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    (command,) = [block for block in blocks("sh") if block.startswith("actionprompt")]
+    (command,) = [block for block in blocks("sh") if block.startswith("actionprompt predict examples")]
     monkeypatch.setattr(_shared.out, "width", 100)
     assert commands.main([*shlex.split(command)[1:], "--num-workers", "0"]) == 0
     assert squeezed(capsys.readouterr().out) == squeezed(blocks("text")[0])
+
+
+def test_the_quick_start_names_the_default_backbone_and_commands_that_are_there():
+    (block,) = [block for block in blocks("sh") if block.startswith("actionprompt weights")]
+    fetch, predict = block.splitlines()
+    assert fetch == f"actionprompt weights get {DEFAULT}"
+    words = shlex.split(predict)
+    assert words[:3] == ["actionprompt", "predict", "your_video.mp4"]
+    assert "--backbone" not in words  # it is the default
 
 
 def test_the_python_on_the_first_screen_runs(monkeypatch, capsys):

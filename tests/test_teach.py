@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 
 from actionprompt import methods, prediction
 from actionprompt.apps import teach
-from actionprompt.clips import ClipList
+from actionprompt.apps.teach import held_out
+from actionprompt.clips import Clip, ClipList
 from actionprompt.config import DataConfig
 from actionprompt.video import write_video
 from actionprompt.weights import load_clip
@@ -53,10 +55,13 @@ def test_from_clips_to_predictions(films, tmp_path):
     assert taught.num_clips == {"red": 3, "green": 3, "blue": 3}
     assert taught.warnings == ()
     assert encoded[-1] == (9, 9)
-    assert steps == [(i + 1, 4 * 15) for i in range(4 * 15)], "three folds, and the model itself"
+    assert steps == [(i + 1, 7 * 15) for i in range(7 * 15)], "three folds of two sizes, and the model itself"
     none = taught.none_of_these
-    assert none.num_clips == 9
-    assert taught.held_out_top1 == manifest_of(tmp_path)["held_out_top1"] == 100
+    assert (none.num_clips, none.num_unknown) == (9, 9)
+    assert taught.held_out.top1 == manifest_of(tmp_path)["held_out_top1"] == 100
+    assert taught.held_out.confusion == ((3, 0, 0), (0, 3, 0), (0, 0, 3))
+    assert taught.held_out.chance == pytest.approx(100 / 3)
+    assert [(point.clips_per_class, point.num_clips) for point in taught.curve] == [(1, 9), (2, 9)]
     assert 1 / 3 < none.below < 1
     manifest = manifest_of(tmp_path)
     assert manifest["none_of_these"]["below"] == none.below
@@ -87,48 +92,85 @@ def test_too_few_clips_are_said(films, tmp_path):
     )
     assert taught.none_of_these is None
     assert prediction.load(tmp_path / "few").none_below is None
+    assert taught.held_out.num_clips == 5, "the only clip of a class is never held out"
     two = run({name: films[name][:3] for name in ("red", "blue")}, tmp_path / "two")
     assert len(two.warnings) == 1, "with two classes, striking off one name leaves nothing to choose from"
+    assert two.held_out.num_clips == 6
 
 
-@pytest.mark.parametrize("counts", [(3, 3, 3), (5, 5, 5), (3, 5, 9), (16, 3, 4)])
+def test_two_classes_of_two_clips_leave_one_out_and_of_one_clip_nothing(films, tmp_path):
+    two = run({name: films[name][:2] for name in ("red", "blue")}, tmp_path / "two")
+    assert (two.held_out.num_clips, two.held_out.chance) == (4, 50)
+    assert two.held_out.interval[0] < two.held_out.top1 <= two.held_out.interval[1]
+    assert len(two.curve) == 1
+    assert two.advice == "how many more clips would help is seen from three clips per class on"
+    one = run({name: films[name][:1] for name in ("red", "blue")}, tmp_path / "mine")
+    assert (one.held_out, one.curve, one.advice) == (None, (), None)
+    assert "no class has two clips, so none can be held out: how well they are recognised is not known" in one.warnings
+    manifest = manifest_of(tmp_path)
+    assert "none_of_these" in manifest
+    assert manifest["none_of_these"] is None, "so that every prediction can say it"
+    assert prediction.load(tmp_path / "mine", device="cpu").warnings([])
+
+
+@pytest.mark.parametrize("counts", [(3, 3, 3), (5, 5, 5), (3, 5, 9), (16, 3, 4), (1, 2, 5), (2, 2), (1, 1)])
 def test_every_clip_is_held_out_once_and_its_class_keeps_others(films, counts):
-    clips = teach.as_list(films)
-    made = [replace(clips.clips[0], key=f"{k}/{i}", label=k) for k, n in enumerate(counts) for i in range(n)]
-    clips = ClipList("x", tuple(made), COLOURS)
-    folds = teach.folds_of(clips, min(teach.MAX_FOLDS, max(counts)))
+    clips = listed(counts)
+    folds = held_out.folds_of(clips)
     for label, number in enumerate(counts):
-        dealt = Counter(fold for clip, fold in zip(clips.clips, folds, strict=True) if clip.label == label)
-        assert sum(dealt.values()) == number
-        assert max(dealt.values()) <= -(-number // 5), "up to five clips: leave one out"
-        assert number - max(dealt.values()) >= 2
+        own = Counter(fold for clip, fold in zip(clips.clips, folds, strict=True) if clip.label == label)
+        assert sum(own.values()) == number
+        if number == 1:
+            assert own == {-1: 1}, "nothing would be left to learn it from"
+        else:
+            assert max(own.values()) <= -(-number // held_out.MAX_FOLDS) or number == 2
+            assert number - max(own.values()) >= 1
+    plan = held_out.plan(clips, folds)
+    for point in plan:
+        tested = sorted(index for _, own in point for index in own)
+        assert tested == [index for index, fold in enumerate(folds) if fold >= 0], "each once, at every point"
+        assert not any(set(others) & set(own) for others, own in point)
+    for size, point in zip((1, 2, 4, 8), plan[:-1], strict=False):
+        for others, own in point:
+            for label, number in enumerate(counts):
+                there = sum(clips.clips[index].label == label for index in others)
+                left = number - sum(clips.clips[index].label == label for index in own)
+                assert there == min(size, left)
+    points = {(1, 1): 0, (2, 2): 1, (3, 3, 3): 2, (5, 5, 5): 3, (3, 5, 9): 4, (16, 3, 4): 5, (1, 2, 5): 3}
+    assert len(plan) == points[counts]
+
+
+def listed(counts) -> ClipList:
+    made = [Clip(f"{k}/{i}", Path(f"{k}/{i}"), k) for k, n in enumerate(counts) for i in range(n)]
+    return ClipList("x", tuple(made), COLOURS[: len(counts)])
 
 
 def test_nothing_held_out_is_trained_on(films, tmp_path, monkeypatch):
     trained, scored = [], []
-    real_fit, real_scores = teach.train, teach.held_out_scores
+    real_fit, real_scores = teach.train, held_out.held_out_scores
 
     def fit(method, clips, folder, **options):
         trained.append({clip.path for clip in clips.clips})
+        assert len(options["stored"].features) == len(clips.clips)
         if len(clips.clips) == 9:
             real_fit(method, clips, folder, **options)
 
-    def scores(method, features, labels, config):
+    def scores(method, features, labels, config, background, **options):
         scored.append((features, labels))
-        return real_scores(method, features, labels, config)
+        return real_scores(method, features, labels, config, background, **options)
 
     monkeypatch.setattr(teach, "train", fit)
-    monkeypatch.setattr(teach, "held_out_scores", scores)
+    monkeypatch.setattr(held_out, "held_out_scores", scores)
     few = {name: paths[:3] for name, paths in films.items()}
     run(few, tmp_path / "mine")
     everything = {path for paths in few.values() for path in paths}
-    assert [len(keys) for keys in trained] == [6, 6, 6, 9]
-    assert [len(labels) for _, labels in scored] == [3, 3, 3]
+    assert [len(keys) for keys in trained] == [3, 3, 3, 6, 6, 6, 9]
+    assert [len(labels) for _, labels in scored] == [3] * 6
     assert all(labels.tolist() == [0, 1, 2] for _, labels in scored)
-    held_out = [everything - keys for keys in trained[:3]]
-    assert set.union(*held_out) == everything
-    assert sum(map(len, held_out)) == 9
-    rows = torch.cat([features for features, _ in scored])
+    left = [everything - keys for keys in trained[3:6]]
+    assert set.union(*left) == everything
+    assert sum(map(len, left)) == 9
+    rows = torch.cat([features for features, _ in scored[3:]])
     assert len(rows.flatten(1).unique(dim=0)) == 9, "every clip's own features are scored, once"
 
 
@@ -136,7 +178,8 @@ def test_scores_of_held_out_clips_by_loops():
     method = methods.build("seeing_in_flowing", load_clip("random:nano"), ("sit", "run", "wave", "clap")).eval()
     x = torch.randn(5, 2, 8, 16, generator=torch.Generator().manual_seed(0))  # two views
     labels = torch.tensor([0, 3, 3, 1, 0])
-    known, unknown, right = teach.held_out_scores(method, x, labels, DataConfig())
+    found = held_out.held_out_scores(method, x, labels, DataConfig())
+    known, unknown, right = found.known, found.unknown, found.answer == labels
     assert method.class_names == ("sit", "run", "wave", "clap"), "the names come back"
     names = method.class_names
     with torch.no_grad():
@@ -156,7 +199,7 @@ def test_the_threshold_is_the_best_there_is():
     known = torch.rand(30, generator=generator) * 0.6 + 0.4
     unknown = torch.rand(30, generator=generator) * 0.7
     right = torch.rand(30, generator=generator) < 0.8
-    choice = teach.choose(known, unknown, right)
+    choice = held_out.choose(known, unknown, right)
     assert choice.num_clips == int(right.sum())
     assert choice.kept == pytest.approx(sum(k >= choice.below for k in known[right].tolist()) / int(right.sum()))
     assert choice.rejected == pytest.approx(sum(u < choice.below for u in unknown.tolist()) / 30)
@@ -169,10 +212,10 @@ def test_the_threshold_is_the_best_there_is():
 def test_no_threshold_where_none_helps():
     low, high = torch.full((6,), 0.3), torch.full((6,), 0.9)
     yes = torch.ones(6, dtype=torch.bool)
-    assert teach.choose(low, high, yes) is None, "unknown clips score higher: every threshold would do harm"
-    assert teach.choose(high, high, yes) is None
-    assert teach.choose(high, low, ~yes) is None, "nothing was recognised"
-    assert teach.choose(high, low, yes).below == pytest.approx(0.6)
+    assert held_out.choose(low, high, yes) is None, "unknown clips score higher: every threshold would do harm"
+    assert held_out.choose(high, high, yes) is None
+    assert held_out.choose(high, low, ~yes) is None, "nothing was recognised"
+    assert held_out.choose(high, low, yes).below == pytest.approx(0.6)
 
 
 def test_arguments_of_the_verb():
@@ -193,11 +236,14 @@ def test_arguments_of_the_verb():
     ],
 )
 def test_a_threshold_that_would_mislead_is_not_given(films, tmp_path, monkeypatch, right, known, why):
-    nine = torch.full((9,), known), torch.full((9,), 0.5), torch.arange(9) < right
-    monkeypatch.setattr(teach, "hold_out", lambda *_: nine)
+    labels = torch.arange(9) // 3
+    answers = torch.where(torch.arange(9) < right, labels, (labels + 1) % 3)
+    nine = held_out.Scores(torch.full((9,), known), torch.full((9,), 0.5), labels, answers)
+    outcome = held_out.HeldOut(COLOURS, ((right, 9 - right, 0), (0, 0, 0), (0, 0, 0)))
+    monkeypatch.setattr(held_out, "cross_validate", lambda *_: (nine, outcome, ()))
     taught = run({name: paths[:3] for name, paths in films.items()}, tmp_path / "mine")
     assert taught.none_of_these is None
-    assert taught.held_out_top1 == pytest.approx(100 * right / 9)
+    assert taught.held_out.top1 == pytest.approx(100 * right / 9)
     assert taught.warnings == (f'no rejection threshold ("none of these"): {why}',)
     assert manifest_of(tmp_path)["warnings"] == list(taught.warnings)
     assert prediction.load(tmp_path / "mine").none_below is None
@@ -209,7 +255,7 @@ def test_wrong_clips_are_named(films, tmp_path):
         run({"red": red}, tmp_path / "x")
     with pytest.raises(ValueError, match="green: expected at least one clip, got none"):
         run({"red": red, "green": []}, tmp_path / "x")
-    with pytest.raises(ValueError, match=r"green: there is no clip .*nowhere\.mp4; check the path"):
+    with pytest.raises(ValueError, match=r"green: there is no file, folder or match for .*nowhere\.mp4'"):
         run({"red": red, "green": [tmp_path / "nowhere.mp4"]}, tmp_path / "x")
     with pytest.raises(ValueError, match=r"red0\.mp4 are the same file"):
         run({"red": red, "green": [*green, red[0]]}, tmp_path / "x")

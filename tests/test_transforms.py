@@ -558,7 +558,7 @@ def test_wrong_video_is_named(as_users_call, video, message):
 
 def test_wrong_arguments_are_named(as_users_call):
     for function in (eval_views, squash):
-        with pytest.raises(ValueError, match="fit must be 'crop' or 'letterbox', got 'pad'"):
+        with pytest.raises(ValueError, match="fit must be 'crop', 'letterbox' or 'auto', got 'pad'"):
             function(FRAMES, side_px=8, fit="pad")
         with pytest.raises(ValueError, match="side_px must be at least 1, got 0"):
             function(FRAMES, side_px=0)

@@ -42,6 +42,7 @@ from actionprompt.clips import Clip, ClipList
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.study import experiment, pages, protocols
 from actionprompt.study.protocols import Plan
+from actionprompt.weights import TINY
 
 NUM_FOLDS = 5
 """Of `surveillance_fight`."""
@@ -264,7 +265,7 @@ def main() -> int:
                 queue[stem] = partial(
                     experiment.run, plan, method, args.out / "models" / stem,
                     config=methods.get(method).VARIANTS[variant] if variant else None, variant=variant,
-                    dataset=dataset, train_config=replace(train, seed=seed), data_config=DATA,
+                    dataset=dataset, backbone=TINY, train_config=replace(train, seed=seed), data_config=DATA,
                 )  # fmt: skip
         for stem, run in queue.items():
             path = args.out / f"{stem}.json"

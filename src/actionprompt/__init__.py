@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from actionprompt.apps.teach import teach
+    from actionprompt.apps.timeline import Timeline, timeline
     from actionprompt.evaluation import evaluate
     from actionprompt.prediction import Prediction, Predictor, load, zero_shot
     from actionprompt.training import train
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 HOMES = {
     "Prediction": "prediction", "Predictor": "prediction", "load": "prediction", "zero_shot": "prediction",
     "train": "training", "evaluate": "evaluation", "teach": "apps.teach",
+    "Timeline": "apps.timeline", "timeline": "apps.timeline",
 }  # fmt: skip
 """Where the public names live."""
-__all__ = ["Prediction", "Predictor", "evaluate", "load", "teach", "train", "zero_shot"]
+__all__ = ["Prediction", "Predictor", "Timeline", "evaluate", "load", "teach", "timeline", "train", "zero_shot"]
 
 
 def __getattr__(name: str) -> Any:

@@ -384,6 +384,7 @@ class CLIP(nn.Module):
         super().__init__()
         self.image = ImageTower(shape)
         self.text = TextTower(shape, tokenizer)
+        self.tokenizer = tokenizer
         self.logit_scale = nn.Parameter(torch.tensor(2.6592))  # log(1 / 0.07), CLIP's start
         self.name = name
         """What `load_clip` was asked for."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from actionprompt import files, methods, records
 from actionprompt.backbone import CLIP
-from actionprompt.clips import Clip, ClipList, identity
+from actionprompt.clips import Clip, ClipList, Span, identity, overlap, split_span, with_span
 from actionprompt.config import from_json, to_json
 from actionprompt.method import Method
 from actionprompt.weights import check_chinese_name, load_clip, load_named
@@ -25,8 +25,8 @@ from actionprompt.weights.run import FORMAT, MANIFEST, WEIGHTS, read_manifest, r
 from actionprompt.weights.tensors import check_finite
 
 TRAINED_CLIPS = "clips.txt"
-"""File of a model folder: a line for every clip that was trained on, its `clips.identity`, a tab and its key. Models
-saved by version 0.1.0 have the keys alone."""
+"""File of a model folder: a line for every clip that was trained on, its `clips.identity` (with `@start-end` where it
+is a span of a file), a tab and its key. Models saved by version 0.1.0 have the keys alone."""
 MOST_OPTION = 100_000
 """Of the numbers among a method's options in a manifest."""
 SPARE = 1 << 26
@@ -158,8 +158,9 @@ def _build(path: str | Path, manifest: dict[str, Any], clip: CLIP, num_trained: 
 
 
 def seen_in_training(model: str | Path, clips: ClipList) -> list[str] | None:
-    """The keys of those of `clips` that a model was trained on: the same videos, whatever they are called. For a model
-    of version 0.1.0 the same keys; None if the model was saved without a list of its clips."""
+    """The keys of those of `clips` that a model was trained on: the same videos, or overlapping spans of
+    them, whatever they are called. For a model of version 0.1.0 the same keys; None if the model was saved without a
+    list of its clips."""
     path = Path(read_manifest(Path(model))["folder"]) / TRAINED_CLIPS
     if not path.is_file():
         return None
@@ -167,15 +168,22 @@ def seen_in_training(model: str | Path, clips: ClipList) -> list[str] | None:
     trained = {line.partition("\t")[0] for line in lines} - {UNKNOWN}
     if not any("\t" in line for line in lines):
         return [clip.key for clip in clips.clips if clip.key in trained]
+    spans: dict[str, list[Span | None]] = {}
+    for found, span in map(split_span, trained):
+        spans.setdefault(found, []).append(span)
     with ThreadPoolExecutor(8) as pool:
-        identities = pool.map(_identity, clips.clips)
-        return [clip.key for clip, found in zip(clips.clips, identities) if found in trained]
+        identities = [split_span(found) for found in pool.map(_identity, clips.clips)]
+    return [
+        clip.key
+        for clip, (found, span) in zip(clips.clips, identities)
+        if any(overlap(span, other) for other in spans.get(found, []))
+    ]
 
 
 def _identity(clip: Clip) -> str:
     """`UNKNOWN` for a clip that cannot be read; whoever decodes it says why."""
     try:
-        return identity(clip.path)
+        return with_span(clip.known or identity(clip.path), clip.span)
     except OSError:
         return UNKNOWN
 

@@ -5,6 +5,7 @@ Every part of the program that takes clips takes these; a data set is a function
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +24,15 @@ IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".webp"))
 IDENTITY_BYTES = 64 << 10
 MAX_CLASSES = 10_000
 """Class names that a list may have."""
+Span = tuple[float, float]
+"""A part of a video, in seconds from its first frame: from the start to before the end."""
 Position = tuple[int, int]
 """(epoch, index into the clip list): all that the random draws of a clip depend on, apart from the seed."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled video: a file, or a folder of JPEG frames."""
+    """One labelled video: a file, a part of one, or a folder of JPEG frames."""
 
     key: str
     """Unique within its list and stable between machines: the clip as its official list names it, else its path
@@ -37,6 +40,10 @@ class Clip:
     path: Path
     label: int
     """Index into the list's `class_names`."""
+    span: Span | None = None
+    """The part of the file that is the clip; None: all of it."""
+    known: str | None = None
+    """Its `identity`, where the file itself is not at hand."""
 
 
 @dataclass(frozen=True)
@@ -219,14 +226,64 @@ def is_of_macos(name: str) -> bool:
     return name.startswith("._") or name in (".DS_Store", "__MACOSX")
 
 
-def check_different(paths: Iterable[str | Path]) -> None:
-    """Raise ValueError if two paths are one file or folder, by whatever spelling or link; both are named."""
-    seen: dict[tuple[int, int], str | Path] = {}
-    for path in paths:
+def check_different(paths: Iterable[str | Path | tuple[str | Path, Span | None]]) -> None:
+    """Raise ValueError if two paths are one file or folder, by whatever spelling or link; both are named. Two spans of
+    one file are different if they do not overlap."""
+    seen: dict[tuple[int, int], list[tuple[str | Path, Span | None]]] = {}
+    for item in paths:
+        path, span = item if isinstance(item, tuple) else (item, None)
         status = os.stat(Path(path).expanduser())
-        first = seen.setdefault((status.st_dev, status.st_ino), path)
-        if first is not path:
-            raise ValueError(f"expected every clip once, but {first} and {path} are the same file")
+        others = seen.setdefault((status.st_dev, status.st_ino), [])
+        for other, own in others:
+            if overlap(own, span):
+                first, second = with_span(other, own), with_span(path, span)
+                why = "are the same file" if own is span is None else "overlap in the same file"
+                raise ValueError(f"expected every clip once, but {first} and {second} {why}")
+        others.append((path, span))
+
+
+TIME = r"(?:(?:\d+:)?\d{1,2}:)?\d+(?:\.\d+)?"
+SPAN = re.compile(rf"(?P<path>.+)@(?P<start>{TIME})-(?P<end>{TIME})")
+"""`long.mp4@12.5-15`, `long.mp4@1:02.5-1:10`, `long.mp4@1:00:00-1:00:04`."""
+
+
+def split_span(argument: str | Path) -> tuple[str, Span | None]:
+    """A path, and the span in seconds that may follow it after an `@`. Where there is a file of the whole name, it is
+    meant.
+
+    Raises:
+        ValueError: a span that does not end after it starts, or is not written as one.
+    """
+    text = str(argument)
+    if "@" not in text or Path(text).expanduser().exists():
+        return text, None
+    found = SPAN.fullmatch(text)
+    if found is None:
+        path, _, rest = text.rpartition("@")
+        if Path(path).expanduser().is_file():
+            raise ValueError(f"{text}: expected a span such as {path}@12.5-15 or {path}@1:02.5-1:10, got {rest!r}")
+        return text, None
+    start_s, end_s = (_seconds(found[name]) for name in ("start", "end"))
+    if not start_s < end_s:
+        raise ValueError(f"{text}: expected a span that ends after it starts, got {start_s:g} s to {end_s:g} s")
+    return found["path"], (start_s, end_s)
+
+
+def _seconds(text: str) -> float:
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def with_span(path: str | Path, span: Span | None) -> str:
+    """The inverse of `split_span`."""
+    return str(path) if span is None else f"{path}@{span[0]:.10g}-{span[1]:.10g}"
+
+
+def overlap(one: Span | None, other: Span | None) -> bool:
+    """Whether two spans of a video share a part of it; None is all of it."""
+    return one is None or other is None or (one[0] < other[1] and other[0] < one[1])
 
 
 def read_text(path: Path) -> str:

@@ -105,8 +105,9 @@ class DataConfig:
     """One frame from each of T equal segments (TSN), or T consecutive frames with a stride."""
     stride: int = 4
     """Step between the frames of a dense clip, in frames."""
-    fit: Literal["crop", "letterbox"] = "crop"
-    """Centre crop, or the whole frame with black bars: for clips whose aspect ratio reveals the class."""
+    fit: Literal["crop", "letterbox", "auto"] = "crop"
+    """Centre crop, or the whole frame with black bars: for clips whose aspect ratio reveals the class. "auto" crops a
+    video that is nearly square and letterboxes others (`transforms.MOST_CROPPED`): what zero-shot recognition does."""
     resize_side: int | None = None
     """Short side of a frame in evaluation before its crops, in pixels, for an input of 224 and in proportion for
     others; video papers have 256. None is CLIP's own, the side of the input, so that the crop spans the short side."""
@@ -127,11 +128,11 @@ class DataConfig:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
         if self.test_frames is not None and self.test_frames < 1:
             raise ValueError(f"expected test_frames of at least 1, got {self.test_frames}; None is num_frames")
-        if self.fit == "letterbox" and self.num_crops != 1:
-            raise ValueError("a letterboxed frame is seen whole: expected num_crops=1 with fit='letterbox'")
-        if self.fit == "letterbox" and self.resize_side is not None:
+        if self.fit != "crop" and self.num_crops != 1:
+            raise ValueError(f"a letterboxed frame is seen whole: expected num_crops=1 with fit={self.fit!r}")
+        if self.fit != "crop" and self.resize_side is not None:
             raise ValueError(
-                f"a letterboxed frame is not cropped: expected resize_side=None with fit='letterbox', got "
+                f"a letterboxed frame is not cropped: expected resize_side=None with fit={self.fit!r}, got "
                 f"{self.resize_side}; use fit='crop' to crop from a short side of {self.resize_side}"
             )
         if self.resize_side is not None and self.resize_side < 224:

@@ -109,13 +109,35 @@ class VideoDataset(Dataset):
             rng = clip_rng(self.seed, position, "frames")
         elif config.random_groups:  # by key: the same groups for a clip in any list and process
             rng = np.random.default_rng([self.seed, *clip.key.encode()])
+        first, num_frames = self._within(clip, num_frames)
         if config.sampling == "segment":
-            return sampling.segment(num_frames, num_samples, num_clips=num_clips, rng=rng)
+            return first + sampling.segment(num_frames, num_samples, num_clips=num_clips, rng=rng)
         span = (num_samples - 1) * config.stride + 1 if self.flow is not None else 0
         indices = sampling.dense(
             max(num_frames, span), num_samples, stride=config.stride, num_clips=num_clips, rng=rng
         )  # fmt: skip
-        return indices % num_frames  # a repeated last frame would be flow that nothing shows
+        return first + indices % num_frames  # a repeated last frame would be flow that nothing shows
+
+    def _within(self, clip: Clip, num_frames: int) -> tuple[int, int]:
+        """The first of the frames (of flow: of the pairs of frames) that may be sampled, and their number.
+
+        Raises:
+            VideoDecodeError: a span that is not within the video, or holds no frame.
+        """
+        if clip.span is None:
+            return 0, num_frames
+        times_s = video.frame_times(clip.path, np.arange(video.count_frames(clip.path)))
+        (start_s, end_s), last_s = clip.span, float(times_s[-1])
+        length_s = last_s + (last_s / (len(times_s) - 1) if len(times_s) > 1 else 0.0)
+        if end_s > length_s + 0.05:
+            raise video.VideoDecodeError(
+                clip.path, f"the span {start_s:g}-{end_s:g} s is not within the video, which is {length_s:.2f} s long"
+            )
+        first, end = np.searchsorted(times_s, clip.span)
+        end = end if self.flow is None else end - 1  # flow leads to the next frame, which has to be within, too
+        if end <= first:
+            raise video.VideoDecodeError(clip.path, f"the span {start_s:g}-{end_s:g} s is too short to hold a frame")
+        return int(first), int(end - first)
 
     def _squares(self, clip: Clip, indices: np.ndarray) -> tuple[np.ndarray, float]:
         side_px = train_side(self.side_px)

@@ -1,10 +1,10 @@
 """The one evaluator: views, pooling, report. It knows only `Method`.
 
-Letters: B clips of a batch, V views, K classes, C clips of a list.
+Letters: B clips of a batch, V views, K classes, L logits, C clips of a list.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,11 +39,20 @@ class Report:
     """Hashes of list and class texts, data options, method, backbone."""
 
 
-def pool_views(logits: Float[Tensor, "B V K"], pooling: Literal["probabilities", "logits"]) -> Float[Tensor, "B K"]:
-    """Class probabilities of a clip from the logits of its views: the mean of the views' probabilities, or the
-    softmax of their mean logits."""
+def softmax(logits: Float[Tensor, "*N K"]) -> Float[Tensor, "*N K"]:
+    """Logits -> probabilities that sum to 1."""
+    return logits.softmax(-1)
+
+
+def pool_views(
+    logits: Float[Tensor, "B V L"],
+    pooling: Literal["probabilities", "logits"],
+    to_probabilities: Callable[[Tensor], Tensor] = softmax,
+) -> Float[Tensor, "B K"]:
+    """Class probabilities of a clip from the logits of its views: the mean of the views' probabilities, or those of
+    their mean logits. There are as many logits as classes, unless `to_probabilities` makes one of several."""
     logits = logits.float()
-    return logits.softmax(-1).mean(1) if pooling == "probabilities" else logits.mean(1).softmax(-1)
+    return to_probabilities(logits).mean(1) if pooling == "probabilities" else to_probabilities(logits.mean(1))
 
 
 @dataclass(frozen=True)
@@ -68,10 +77,13 @@ def predict_clips(
     seed: int = 0,
     cache: bool = False,
     progress: Progress | None = None,
+    head: Callable[[Features], Tensor] | None = None,
+    to_probabilities: Callable[[Tensor], Tensor] = softmax,
 ) -> Iterator[tuple[int, Answer | Broken]]:
     """Index into `clips` and the answer to each clip, or why it could not be read; in the clips' order.
 
-    `cache` keeps frozen features on disk. Nothing about one clip depends on the others.
+    `cache` keeps frozen features on disk. `head` takes the place of the method's own, and `to_probabilities` is that of
+    `pool_views`. Nothing about one clip depends on the others.
 
     Raises:
         ValueError: features or scores that are not finite; the message names the clip.
@@ -84,8 +96,8 @@ def predict_clips(
 
     def pooled(features: Features) -> Tensor:
         with torch.no_grad(), autocast(device, mixed_precision):
-            logits = method.head(features)
-        return pool_views(logits.unflatten(0, (-1, config.num_views)), config.pooling).cpu()
+            logits = (head or method.head)(features)
+        return pool_views(logits.unflatten(0, (-1, config.num_views)), config.pooling, to_probabilities).cpu()
 
     if cache and method.frozen_features:
         stored = cached(method, clips, config, **options)

@@ -1,9 +1,10 @@
 """From clips to features: the one loop that encodes, and the cache of frozen features on disk.
 
 The cache holds one small file per clip, its key all that could change it: the backbone's weights, the code path that
-encodes, sampling, transform, precision, and each file's path, size and time of change; whatever differs is another
-key. A file is a SHA-256 of the key and the rest, and the array in NumPy's format. Files are written atomically, so an
-interrupted pass resumes where it stopped, and several processes may share a folder.
+encodes, sampling, transform, precision, each file's path, size and time of change, and the span of a clip that is a
+part of a file; whatever differs is another key. A file is a SHA-256 of the key and the rest, and the array in NumPy's
+format. Files are written atomically, so an interrupted pass resumes where it stopped, and several processes may share a
+folder.
 """
 
 import contextlib
@@ -239,6 +240,7 @@ def _path(folder: Path, spec: str, clip: Clip, draw: str) -> Path | None:
         identity = [[os.path.realpath(part), part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
     except (OSError, ValueError):  # ValueError: a null character in the name
         return None
-    text = f"{spec}\n{json.dumps(identity)}\n{draw}"  # json.dumps escapes what is no valid UTF-8 in a name
+    part = f"\n{clip.span}" if clip.span is not None else ""
+    text = f"{spec}\n{json.dumps(identity)}\n{draw}{part}"  # json.dumps escapes what is no valid UTF-8 in a name
     key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     return folder / key[:2] / f"{key}.features"

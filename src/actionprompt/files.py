@@ -129,10 +129,22 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = 1) -> None:
         ValueError: a number that is not finite, which JSON does not know.
     """
     try:
-        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+        text = to_text(value, indent=indent)
     except ValueError as error:
-        raise ValueError(f"{path}: expected finite numbers, got one that JSON cannot hold ({error})") from None
-    write_bytes(path, f"{text}\n".encode("utf-8", "backslashreplace"))
+        raise ValueError(f"{path}: {error}") from None
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def to_text(value: Any, *, indent: int | None = 1) -> str:
+    """Strict JSON.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON does not know.
+    """
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError(f"expected finite numbers, got one that JSON cannot hold ({error})") from None
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -148,6 +160,11 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(found).__name__}")
     return found
+
+
+def no_formula(cell: str) -> str:
+    """The text of a CSV cell, with a quote in front where a spreadsheet would take it for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def check_output(path: str | Path, option: str) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from actionprompt import transforms
-from actionprompt.backbone import CLIP
+from actionprompt.backbone import CLIP, TextTower
 from actionprompt.clips import listed
 from actionprompt.config import DataConfig
 
@@ -54,6 +54,11 @@ class Method(nn.Module):
         return None
 
     @property
+    def text_tower(self) -> TextTower:
+        """The text tower of the backbone as it was loaded, or as it was trained."""
+        return self.clip.text
+
+    @property
     def frame_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the frames that `encode` takes."""
         side_px = self.clip.image.image_size
@@ -64,6 +69,11 @@ class Method(nn.Module):
         """Whether `encode` returns the same for the same video throughout training, so that its output may be cached.
         Such an `encode` returns a single tensor and has no trained parameters."""
         return False
+
+    @property
+    def encodes_frames(self) -> bool:
+        """Whether `encode` is the image tower on every frame, so that frames can be encoded one by one."""
+        return type(self).encode is Method.encode
 
     @property
     def open_vocabulary(self) -> bool:

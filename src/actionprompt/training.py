@@ -81,6 +81,7 @@ def train(
     on_epoch: Callable[[int], None] | None = None,
     on_encode: Progress | None = None,
     facts: dict[str, Any] | None = None,
+    stored: features.CachedFeatures | None = None,
     drop_missing: bool = False,
 ) -> TrainResult:
     """Train `method` on `clips` and write the model to `folder`/model.
@@ -88,7 +89,8 @@ def train(
     A folder that holds checkpoints of the same run is resumed; of another run, refused. If clips of its list are gone,
     `drop_missing` resumes without them, from the end of an epoch, and the manifest says so. A damaged newest checkpoint
     is replaced by the one before it, with a `files.Notice`. `cache` trains methods with
-    frozen features from the feature cache: one view of each clip, the centre one, without augmentation. With
+    frozen features from the feature cache: one view of each clip, the centre one, without augmentation; `stored` are
+    these features, where the caller has them. With
     `config.hold_out`, a share of every class is left out of the training (`clips.hold_out`) and named in the manifest;
     `clips.txt` in the model folder lists the clips that were trained on. `facts` are further entries of the manifest.
     `on_epoch` is called with the number of epochs done, after each of them; an interrupted run repeats the call of its
@@ -118,14 +120,15 @@ def train(
         return _train(
             method, clips, folder, run, accelerator, config=config, cached=cache and method.frozen_features,
             data_config=used_data(method, data_config, cache=cache), on_step=on_step, on_epoch=on_epoch,
-            on_encode=on_encode, drop_missing=drop_missing,
+            on_encode=on_encode, stored=stored, drop_missing=drop_missing,
         )  # fmt: skip
 
 
 def _train(
     method: Method, clips: ClipList, folder: Path, run: dict[str, Any], accelerator: Accelerator, *,
     config: TrainConfig, data_config: DataConfig, cached: bool, on_step: Callable[[Step], None] | None,
-    on_epoch: Callable[[int], None] | None, on_encode: Progress | None, drop_missing: bool,
+    on_epoch: Callable[[int], None] | None, on_encode: Progress | None, stored: features.CachedFeatures | None,
+    drop_missing: bool,
 ) -> TrainResult:  # fmt: skip
     here, world_size, rank = accelerator.device, accelerator.num_processes, accelerator.process_index
     method.to(here)
@@ -137,13 +140,13 @@ def _train(
     method.clip.set_gradient_checkpointing(config.gradient_checkpointing)
     model = accelerator.prepare_model(method)
 
-    stored = None
-    if cached:
+    if cached and stored is None:
         with accelerator.main_process_first():
             stored = features.cached(
                 method, clips.clips, data_config.centre_view, device=here, num_workers=config.num_workers,
                 mixed_precision=config.mixed_precision, progress=on_encode,
             )  # fmt: skip
+    if stored is not None:
         _allow_broken(stored.broken, config.max_broken)
     num_clips = len(stored.index) if stored is not None else len(clips.clips)
     source = _Source(method, clips, config, data_config, stored, here)

@@ -9,7 +9,7 @@ Letters: F and T frames, H W source size in pixels, S side in pixels, N clips, K
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,9 +21,19 @@ from torch import Tensor
 from actionprompt import distortions
 from actionprompt.config import Augment
 
-Fit = Literal["crop", "letterbox"]
+Fit = Literal["crop", "letterbox", "auto"]
+MOST_CROPPED = 1.1
+"""Long / short side up to which `fit="auto"` takes the centre crop, which then loses a tenth at most; a crop of 4:3
+loses a quarter."""
 
 PAD_VALUE = 0  # uint8: letterbox bars are black before pixel normalisation
+
+
+def resolve(fit: Fit, height_px: int, width_px: int) -> Literal["crop", "letterbox"]:
+    """What `fit` means for a video of this size."""
+    if fit != "auto":
+        return fit
+    return "crop" if max(height_px, width_px) <= MOST_CROPPED * min(height_px, width_px) else "letterbox"
 
 
 def eval_views(
@@ -40,7 +50,7 @@ def eval_views(
     offset is rounded half to even, as in CLIP's `_transform` (Radford et al., 2021). `num_crops=3` takes the left,
     centre and right crop of a landscape video, or the top, centre and bottom crop of a portrait one (the usual
     `clips x 3` views). `fit="letterbox"`: the long side is resized to `side_px` and the frame is centred on black; this
-    gives one view.
+    gives one view. `fit="auto"`: "crop" up to a ratio of the sides of `MOST_CROPPED`, else "letterbox".
 
     `resize_side` is the 256 that video papers state as "short side 256, crop 224": the short side in pixels before the
     crop, for an input of 224 and in proportion for others (73 for an input of 64). All crops are centred along the
@@ -55,16 +65,16 @@ def eval_views(
     _check_fit(fit)
     if num_crops not in (1, 3):
         raise ValueError(f"num_crops must be 1 or 3, got {num_crops}")
-    if fit == "letterbox" and num_crops != 1:
+    if fit != "crop" and num_crops != 1:
         raise ValueError(f"a letterboxed video has one view, got num_crops={num_crops}; use num_crops=1 or fit='crop'")
-    if resize_side is not None and fit == "letterbox":
+    if resize_side is not None and fit != "crop":
         raise ValueError(f"a letterboxed frame is not cropped: expected no resize_side with it, got {resize_side}")
     if resize_side is not None and resize_side < 224:
         raise ValueError(f"resize_side must be at least 224, the crop that it is stated for, got {resize_side}")
 
     num_frames, height_px, width_px, _ = frames.shape
     views = np.full((num_crops, num_frames, 3, side_px, side_px), PAD_VALUE, dtype=np.uint8)
-    if fit == "letterbox":
+    if resolve(fit, height_px, width_px) == "letterbox":
         top, left, new_height, new_width = _letterbox(height_px, width_px, side_px)
         for i, frame in enumerate(frames):
             resized = _resize_pillow(frame, new_height, new_width)
@@ -107,7 +117,7 @@ def squash(
     num_frames, height_px, width_px, _ = frames.shape
     # FHWC viewed as FCHW is torch's channels_last, for which its uint8 resize is fast
     source = torch.from_numpy(np.require(frames, requirements=["C", "W"])).permute(0, 3, 1, 2)
-    if fit == "crop":
+    if resolve(fit, height_px, width_px) == "crop":
         whole = F.interpolate(source, size=(side_px, side_px), mode="bicubic", antialias=True)
         return whole.contiguous().numpy(), width_px / height_px
     top, left, new_height, new_width = _letterbox(height_px, width_px, side_px)
@@ -339,5 +349,5 @@ def _check_side(side_px: int) -> None:
 
 
 def _check_fit(fit: str) -> None:
-    if fit not in ("crop", "letterbox"):
-        raise ValueError(f"fit must be 'crop' or 'letterbox', got {fit!r}")
+    if fit not in get_args(Fit):
+        raise ValueError(f"fit must be 'crop', 'letterbox' or 'auto', got {fit!r}")

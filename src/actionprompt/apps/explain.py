@@ -6,7 +6,7 @@ low. The maps come from `Method.attention_maps`; this file draws them.
 Letters: T frames, S side of a model's input in pixels, h w patches, H W size of the drawn picture in pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from actionprompt.clips import Broken, Clip
 from actionprompt.config import DataConfig
 from actionprompt.method import Method
 from actionprompt.weights import load_again, load_clip
+from actionprompt.world.drawn import tiny_warnings
 
 MARGIN_PX, BAND_PX = 4, 20
 
@@ -35,6 +36,8 @@ class Explanation:
     """RGB, as cropped for the model."""
     maps: dict[str, Float[np.ndarray, "T h w"]]
     """By model: `frozen CLIP`, then the method. A frame's map sums to at most 1 (`Method.attention_maps`)."""
+    warnings: tuple[str, ...] = ()
+    """What has to be known of the model to judge the maps; drawn below them."""
 
 
 def explain(
@@ -70,7 +73,9 @@ def explain(
         looks = looks.to(device).eval()
         normalised = transforms.normalise(pixels, mean=looks.clip.mean, std=looks.clip.std)
         maps[name] = looks.attention_maps(normalised, num_layers=num_layers)[0].float().cpu().numpy()
-    return Explanation(Path(path), sample.video[0].transpose(0, 2, 3, 1), maps)
+    return Explanation(
+        Path(path), sample.video[0].transpose(0, 2, 3, 1), maps, warnings=tuple(tiny_warnings(method, [path]))
+    )
 
 
 def overlay(
@@ -92,18 +97,23 @@ def rows(explanation: Explanation) -> dict[str, UInt8[np.ndarray, "T S S 3"]]:
 
 
 def strip(explanation: Explanation) -> UInt8[np.ndarray, "H W 3"]:
-    """One picture with a column per frame and, from top to bottom, the frames, frozen CLIP and the method."""
+    """One picture with a column per frame and, from top to bottom, the frames, frozen CLIP, the method and the
+    warnings."""
     parts = rows(explanation)
     pictures = [_titled_row(list(tiles), title) for title, tiles in parts.items()]
     width = max(picture.shape[1] for picture in pictures)
-    return np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in pictures])
+    rows_of = [np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in pictures]
+    return np.concatenate([*rows_of, _lines(explanation.warnings, width)])
 
 
 def movie(explanation: Explanation) -> UInt8[np.ndarray, "T H W 3"]:
-    """One picture per frame, with the frame, frozen CLIP and the method side by side; H and W are even."""
+    """One picture per frame, with the frame, frozen CLIP and the method side by side, and the warnings below; H and W
+    are even."""
     parts = rows(explanation)
     columns = [np.stack([_titled_row([tile], title) for tile in tiles]) for title, tiles in parts.items()]
     joined = np.concatenate(columns, axis=2)
+    below = np.broadcast_to(lines := _lines(explanation.warnings, joined.shape[2]), (len(joined), *lines.shape))
+    joined = np.concatenate([joined, below], axis=1)
     return joined[:, : joined.shape[1] // 2 * 2, : joined.shape[2] // 2 * 2]  # H.264 needs even sizes
 
 
@@ -128,6 +138,23 @@ def write(path: str | Path, explanation: Explanation, *, fps: float = 2.0) -> No
 def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
     first, *others = (Image.fromarray(frame) for frame in frames)
     first.save(path, save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
+
+
+def _lines(texts: Sequence[str], width: int) -> UInt8[np.ndarray, "H W 3"]:
+    """Texts in dark red on white, broken into lines that fit; no rows for no text."""
+    font, lines = ImageFont.load_default(13), []
+    for text in texts:
+        lines.append("")
+        for word in text.split():
+            longer = f"{lines[-1]} {word}".strip()
+            if lines[-1] and font.getlength(longer) > width - 2 * MARGIN_PX:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+    canvas = Image.new("RGB", (width, len(lines) * BAND_PX), "white")
+    for place, line in enumerate(lines):
+        ImageDraw.Draw(canvas).text((MARGIN_PX, place * BAND_PX + 3), line, fill="darkred", font=font)
+    return np.asarray(canvas)
 
 
 def _titled_row(tiles: list[np.ndarray], title: str) -> np.ndarray:

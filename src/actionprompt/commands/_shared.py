@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -61,6 +63,18 @@ def shown(text: object) -> str:
     return escape(visible(text))
 
 
+def cut(text: object, width: int) -> str:
+    """A `visible` text in `width` columns of a terminal: what is too much is cut from the left, of a path whole folders
+    where half of the width remains, as in "…/wave/001.mp4"."""
+    text = visible(text)
+    if cell_len(text) <= width:
+        return text
+    while cell_len(text) > width - 1:
+        text = text[1:]
+    folder = re.search(r"[/\\\\]", text[: len(text) // 2])
+    return f"…{text[folder.start() :] if folder else text}"
+
+
 def say(text: object = "") -> None:
     """A line on stdout."""
     out.print(visible(text), markup=False, soft_wrap=True)
@@ -69,6 +83,13 @@ def say(text: object = "") -> None:
 def note(head: str, text: object, style: str = "yellow") -> None:
     """A line on stderr that begins with a coloured word."""
     err.print(f"[{style}]{escape(head)}[/] {shown(text)}", soft_wrap=True)
+
+
+def to_stdout(text: str) -> None:
+    """UTF-8 whatever the console has, since programs read it; what is no UTF-8 in a name, as an escape."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
 
 
 @contextmanager
@@ -194,6 +215,22 @@ def check_folder(path: Path, option: str) -> None:
         raise ValueError(f"{option}: expected a folder, but {there} is none")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"{option}: {path} cannot be written (no permission in {there})")
+
+
+def fetch(name: str, *, dataset: str = "", method: str = "") -> str:
+    """The name of a backbone for `load_clip`, fetched before from the hub where it is not here, with its size and a
+    bar. `auto` becomes `tiny` for a `dataset` of ActionWorld, and for a `method` without a backbone.
+
+    Raises:
+        ValueError: it can neither be found here nor be had from the hub, with the three ways out.
+    """
+    from actionprompt import weights  # imports torch, which --help and list do without
+
+    if name == weights.AUTO and (method == "i3d_flow" or (dataset and datasets.get(dataset).INFO.generated)):
+        return weights.TINY
+    with bar(f"fetching {name}, MB") as progress:
+        weights.download(name, lambda done, total: progress(done // 10**6, total // 10**6))
+    return name
 
 
 # Which clips ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Literal
 from rich import box
 from rich.table import Table
 
-from actionprompt.commands._shared import bar, check_least, note, out, parse, say, shown
+from actionprompt.commands._shared import bar, check_least, fetch, note, out, parse, say, shown
 from actionprompt.files import check_output
 from actionprompt.records import write
 from actionprompt.study import bench
@@ -42,6 +42,8 @@ def main(args: Sequence[str]) -> int:
     options = parse(Bench, args, "bench", __doc__)
     check_least(options, num_frames=1, batch_size=1, num_classes=1, repeats=1, threads=1)
     check_output(options.out, "--out")
+    for name in options.backbones:
+        fetch(name)
     with bar("measuring") as progress:
         record = bench.measure(
             options.backbones, options.methods, peers=options.peers, num_frames=options.num_frames,

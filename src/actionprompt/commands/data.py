@@ -40,6 +40,10 @@ def main(args: Sequence[str]) -> int:
         parts, complete = list(inspection.parts), inspection.complete
     elif module.INFO.generated:
         parts = [module.load(part=part, size=module.INFO.sizes[0]) for part in module.INFO.parts]
+        for part in module.LONG_PARTS:
+            videos = module.long(part=part, size=module.INFO.sizes[0])
+            minutes = sum(video.duration_s for video in videos) / 60
+            say(f"{options.name} long/{part}: {len(videos)} videos, {minutes:.1f} min, in {videos[0].path.parent}")
     else:
         raise ValueError(f"expected --root DIR, the root of {module.INFO.title}, existing or to be created; "
                          f"{module.INFO.get}")  # fmt: skip

@@ -18,6 +18,7 @@ from actionprompt.commands._shared import (
     bar,
     check_least,
     data_of,
+    fetch,
     find_model,
     note,
     out,
@@ -31,7 +32,8 @@ from actionprompt.evaluation import Report, evaluate, to_record, write_scores
 from actionprompt.files import check_output
 from actionprompt.method import Method
 from actionprompt.records import write
-from actionprompt.weights import TINY, load_clip
+from actionprompt.weights import AUTO, load_clip
+from actionprompt.world.drawn import tiny_warnings
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def main(args: Sequence[str]) -> int:
         on_training_clips: bool = False
         """Exit with 0 even if the model was trained on some of the clips."""
         backbone: str | None = None
-        """Of `zeroshot`: `tiny` (the default), a folder, file or hub name. Of a trained model: where the backbone lies,
-        if it is not where the model's manifest says."""
+        """Of `zeroshot`: as in `train`, by default `auto`. Of a trained model: where the backbone lies, if it is not
+        where the model's manifest says."""
         json: Path | None = None
         """Write the record here."""
         scores: Path | None = None
@@ -84,12 +86,16 @@ def main(args: Sequence[str]) -> int:
     if options.model == "zeroshot":
         if options.clips.classes is not None:
             raise ValueError("zeroshot takes the classes of the clips: expected no --clips.classes")
-        clip = load_clip(options.backbone or TINY)
+        clip = load_clip(fetch(options.backbone or AUTO, dataset=options.clips.dataset))
         method = methods.build("zeroshot", clip, clips.class_names, clips.class_names_zh)
     else:
-        method, _ = checkpoint.load(options.model, backbone=options.backbone)
+        backbone = None if options.backbone is None else fetch(options.backbone)
+        method, _ = checkpoint.load(options.model, backbone=backbone)
         clips = agree(method, clips, options.clips.classes)
         seen = checkpoint.seen_in_training(options.model, clips) or []
+    warnings = tiny_warnings(method, (clip.path for clip in clips.clips))
+    for line in warnings:
+        note("warning:", line)
     with bar("clips") as progress:
         report = evaluate(
             method, clips, options.data, device=default_device(), mixed_precision="bf16" if options.bf16 else "no",
@@ -98,7 +104,10 @@ def main(args: Sequence[str]) -> int:
         )  # fmt: skip
     try:  # the files first, and the table even if they cannot be written
         if options.json is not None:
-            record = to_record(report, seed=options.seed, started=started, model=options.model, trained_on_clips=seen)
+            record = to_record(
+                report, seed=options.seed, started=started, model=options.model, trained_on_clips=seen,
+                warnings=warnings,
+            )  # fmt: skip
             write(options.json, record)
         if options.scores is not None:
             write_scores(options.scores, report)

@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from actionprompt.apps import explain
-from actionprompt.commands._shared import check_least, parse, say
+from actionprompt.commands._shared import check_least, fetch, note, parse, say
 from actionprompt.files import check_output
 from actionprompt.prediction import load
 
@@ -33,15 +33,18 @@ def main(args: Sequence[str]) -> int:
         raise ValueError("expected a file to write; give --out FILE.png")
     for path in options.out:
         check_output(path, "--out")
-    predictor = load(options.model, backbone=options.backbone)
+    backbone = None if options.backbone is None else fetch(options.backbone)
+    predictor = load(options.model, backbone=backbone)
     result = explain.explain(
         options.video,
         predictor.method,
         predictor.config,
-        backbone=options.backbone,
+        backbone=backbone,
         num_layers=options.num_layers,
         device=predictor.device,
     )
+    for line in result.warnings:
+        note("warning:", line)
     for path in options.out:
         explain.write(path, result)
         say(path)

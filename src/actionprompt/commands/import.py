@@ -8,7 +8,7 @@ import tyro
 
 from actionprompt import datasets
 from actionprompt.apps import published
-from actionprompt.commands._shared import check_folder, check_least, class_names, parse, read_labels, say
+from actionprompt.commands._shared import check_folder, check_least, class_names, fetch, parse, read_labels, say
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ def main(args: Sequence[str]) -> int:
     check_least(options, num_frames=1)
     check_folder(options.out, "--out")
     names, names_zh = _names(options)
+    backbone = None if options.backbone is None else fetch(options.backbone)
     method = published.import_checkpoint(
-        options.method, options.file, options.out, names, names_zh, backbone=options.backbone,
+        options.method, options.file, options.out, names, names_zh, backbone=backbone,
         template=options.template, num_frames=options.num_frames,
     )  # fmt: skip
     model = options.out / "model"

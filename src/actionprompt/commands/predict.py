@@ -3,18 +3,40 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import tyro
-from rich.table import Column, Table
+from rich.cells import cell_len, set_cell_size
 
 from actionprompt import files
 from actionprompt.clips import Broken, find_videos
-from actionprompt.commands._shared import bar, check_least, class_names, note, out, parse, print_broken, shown
-from actionprompt.prediction import Prediction, load, zero_shot
-from actionprompt.weights import TINY
+from actionprompt.commands._shared import (
+    bar,
+    check_least,
+    class_names,
+    cut,
+    fetch,
+    note,
+    out,
+    parse,
+    print_broken,
+    say,
+    to_stdout,
+    visible,
+)
+from actionprompt.config import DataConfig
+from actionprompt.files import no_formula
+from actionprompt.prediction import Prediction, Predictor, load, zero_shot
+from actionprompt.weights import AUTO
+
+STDOUT = Path("-")
+NONE = "none of these"
+GAP, SHORTEST_NAME = 2, 20
+"""Columns between two cells, and what a table leaves for the name of a video at least."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +50,25 @@ class Predict:
     labels_file: Path | None = None
     """The same from a file: one per line, `id,name` rows, or JSON."""
     backbone: str | None = None
-    """Of zero-shot recognition; by default `tiny`. Of a trained model: where the backbone lies, if it is not where the
-    model's manifest says."""
+    """Of zero-shot recognition: `auto` by default, openai/clip-vit-base-patch16 from the cache or the hub; or a folder,
+    a .pt file, a hub name, or `tiny`. Of a trained model: where the backbone is, if it is not where the manifest
+    says."""
+    none: bool = False
+    """Let "none of these" be an answer: by the model's rejection threshold, or by unrelated actions next to the labels
+    where there is none."""
+    independent: bool = False
+    """Score each label by itself against unrelated actions, so that several can be true at once."""
+    fit: Literal["auto", "crop", "letterbox"] | None = None
+    """What of a frame is seen: the centre `crop`, the whole frame with black bars (`letterbox`), or (`auto`) the crop
+    for videos that are nearly square and the whole frame for others. By default `auto`; of a trained model, what it was
+    trained with."""
     top: int = 5
     """How many classes to show."""
     json: Path | None = None
-    """Write the results here."""
+    """Write the results here; `-` is stdout, with nothing else on it."""
     csv: Path | None = None
-    """Write the results here, one row per video and class; a text that a spreadsheet would take for a formula has a
-    quote in front."""
+    """Write the results here, one row per video and class; `-` is stdout. A text that a spreadsheet would take for a
+    formula has a quote in front."""
     num_workers: int = 2
     """Decoding processes, where there are several videos; 0 decodes in this one."""
 
@@ -46,59 +78,156 @@ def main(args: Sequence[str]) -> int:
     check_least(options, top=1, num_workers=0)
     names = class_names(options.labels, options.labels_file)
     paths = find_videos(options.videos, lambda line: note("note:", line))
-    for path, option in ((options.json, "--json"), (options.csv, "--csv")):
-        if path is not None:
+    outputs = ((options.json, "--json"), (options.csv, "--csv"))
+    if options.json == options.csv == STDOUT:
+        raise ValueError("expected --json - or --csv -, not both: there is one stdout")
+    for path, option in outputs:
+        if path is not None and path != STDOUT:
             files.check_output(path, option)
-    if options.model is not None:
-        predictor = load(options.model, class_names=names, backbone=options.backbone)
-    elif names is not None:
-        predictor = zero_shot(names, backbone=options.backbone or TINY)
+    predictor = _predictor(options, names)
+    warnings = predictor.warnings(paths)
+    for line in warnings:
+        note("warning:", line)
+    about = predictor.about()
+    if options.csv == STDOUT:
+        to_stdout(as_csv([], about, warnings))
+        show = _Once(lambda result: to_stdout(as_csv([result], about, warnings, header=False)))
+    elif options.json == STDOUT:
+        show = _Once(lambda result: None)
     else:
-        raise ValueError('expected --model RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
-    results: list[Prediction] = []
-    broken: list[Broken] = []
-    with bar("videos") as progress:
-        for _, result in predictor.predict_all(paths, top=options.top, num_workers=options.num_workers):
-            if isinstance(result, Broken):
-                broken.append(result)
-            else:
-                results.append(result)
-            progress(len(results) + len(broken), len(paths))
-    try:  # the files first, and the table even if they cannot be written
-        if options.json is not None:
-            rows = [{**dataclasses.asdict(result), "path": str(result.path)} for result in results]
-            unreadable = [{"key": item.key, "reason": item.reason} for item in broken]
-            files.write_json(options.json, {"predictions": rows, "unreadable": unreadable})
-        if options.csv is not None:
-            files.write_text(options.csv, as_csv(results))
-    finally:
-        if results:
-            out.print(as_table(results, min(options.top, len(predictor.class_names))))
-        print_broken(broken)
+        show = _Once(Rows(predictor, paths, options.top).show)
+    results, broken = _answers(options, predictor, paths, show)
+    if options.json is not None:
+        answer = {
+            "about": about,
+            "warnings": warnings,
+            "predictions": [{**dataclasses.asdict(result), "path": str(result.path)} for result in results],
+            "unreadable": [{"key": item.key, "reason": item.reason} for item in broken],
+        }
+        if options.json == STDOUT:
+            to_stdout(files.to_text(answer))
+        else:
+            files.write_json(options.json, answer)
+    if options.csv not in (None, STDOUT):
+        files.write_text(options.csv, as_csv(results, about, warnings))
+    if show.failed is not None:
+        raise show.failed
     return 1 if broken else 0
 
 
-def as_table(results: Sequence[Prediction], num_ranks: int) -> Table:
-    table = Table(Column("video", overflow="fold"), *(f"{rank + 1}." for rank in range(num_ranks)))
-    for result in results:
-        cells = [f"{shown(label)} {100 * score:.1f} %" for label, score in zip(result.labels, result.scores)]
-        if result.none_of_these:
-            cells[0] = f"none of these ({cells[0]})"
-        table.add_row(shown(result.path), *cells)
-    return table
+def _predictor(options: Predict, names: tuple[str, ...] | None) -> Predictor:
+    asked: Any = {"none": options.none, "independent": options.independent}
+    if options.model is not None:
+        backbone = options.backbone and fetch(options.backbone)
+        return load(options.model, class_names=names, backbone=backbone, fit=options.fit, **asked)
+    if names is None:
+        raise ValueError('expected --model RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
+    config = DataConfig(fit=options.fit or "auto")
+    return zero_shot(names, backbone=fetch(options.backbone or AUTO), config=config, **asked)
 
 
-def as_csv(results: Sequence[Prediction]) -> str:
+def _answers(
+    options: Predict, predictor: Predictor, paths: Sequence[Path], show: Callable[[Prediction], None]
+) -> tuple[list[Prediction], list[Broken]]:
+    """All predictions; each is shown as soon as it is there, while later videos are decoded."""
+    results: list[Prediction] = []
+    broken: list[Broken] = []
+    answers = predictor.predict_all(paths, top=options.top, num_workers=options.num_workers, batch_size=1)
+    with bar("videos") as progress:
+        for _, result in answers:
+            if isinstance(result, Broken):
+                broken.append(result)
+                print_broken([result])
+            else:
+                results.append(result)
+                show(result)
+                for line in result.warnings:
+                    note("note:", f"{result.path}: {line}")
+            if not out.is_terminal or len(paths) == 1:  # rows on the same terminal would run into the bar
+                progress(len(results) + len(broken), len(paths))
+    return results, broken
+
+
+class _Once:
+    """Shows predictions until that fails; the files are written all the same, and the failure is raised after that."""
+
+    def __init__(self, show: Callable[[Prediction], None]) -> None:
+        self.show = show
+        self.failed: BaseException | None = None
+
+    def __call__(self, result: Prediction) -> None:
+        if self.failed is None:
+            try:
+                self.show(result)
+            except (Exception, SystemExit) as error:  # a pipe without a reader ends the program
+                self.failed = error
+
+
+class Rows:
+    """Predictions on the terminal, one by one: a row each where the ranks fit next to each other, else a line for each
+    rank below the name of the video."""
+
+    def __init__(self, predictor: Predictor, paths: Iterable[Path], top: int) -> None:
+        labels = [visible(name) for name in predictor.class_names]
+        self.num_ranks = min(top, len(labels)) + predictor.none
+        longest = max(cell_len(label) for label in [*labels, *([NONE] if predictor.none else [])])
+        if predictor.none_below is not None and not predictor.none and not predictor.independent:
+            longest += cell_len(f"{NONE} ()")
+        self.cell = longest + len(" 100.0 %")
+        names = max(cell_len(visible(path)) for path in paths)
+        self.name = min(names, out.width - self.num_ranks * (self.cell + GAP))
+        self.in_a_row = self.name >= min(names, SHORTEST_NAME)
+        self.begun = False
+
+    def show(self, result: Prediction) -> None:
+        cells = self.cells(result)
+        if not self.in_a_row:
+            say(cut(result.path, out.width))
+            for rank, cell in enumerate(cells, start=1):
+                say(f"{rank:>3}. {cell}")
+            return
+        if not self.begun:
+            self._row("video", [f"{rank + 1}." for rank in range(self.num_ranks)])
+            self.begun = True
+        self._row(cut(result.path, self.name), cells)
+
+    def _row(self, name: str, cells: Sequence[str]) -> None:
+        padded = [set_cell_size(cell, self.cell) for cell in cells]
+        say((" " * GAP).join([set_cell_size(name, max(self.name, len("video"))), *padded]).rstrip())
+
+    def cells(self, result: Prediction) -> list[str]:
+        """The labels with their probabilities, the highest first; none of these is one of them where it was asked."""
+        ranked = [*zip(result.labels, result.scores)]
+        if result.none is not None:
+            place = sum(score >= result.none for _, score in ranked)
+            ranked.insert(place, (NONE, result.none))
+        cells = [f"{visible(label)} {100 * score:.1f} %" for label, score in ranked]
+        if result.none_of_these and result.none is None:
+            cells[0] = f"{NONE} ({cells[0]})"
+        return cells
+
+
+def as_csv(
+    results: Sequence[Prediction], about: dict[str, Any], warnings: Sequence[str], *, header: bool = True
+) -> str:
+    """A row for each video and rank. What answers is in columns of its own, the same in every row; lists and settings
+    are JSON."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow(["path", "rank", "label", "score"])
+    facts = {
+        "program": about["program"],
+        "method": about["method"],
+        "backbone": about["backbone"]["name"],
+        "backbone_sha256": about["backbone"]["sha256"],
+        "asked": json.dumps(about["labels"], ensure_ascii=False),
+        "settings": json.dumps(about["settings"], ensure_ascii=False),
+    }
+    if header:
+        writer.writerow(["path", "rank", "label", "score", "none", "none_of_these", "warnings", *facts])
     for result in results:
-        ranked = enumerate(zip(result.labels, result.scores), start=1)
-        path = no_formula(str(result.path))
-        writer.writerows([path, rank, no_formula(label), score] for rank, (label, score) in ranked)
+        path, none = no_formula(str(result.path)), "" if result.none is None else result.none
+        said = no_formula("; ".join([*warnings, *result.warnings]))
+        for rank, (label, score) in enumerate(zip(result.labels, result.scores), start=1):
+            own = [path, rank, no_formula(label), score, none, result.none_of_these, said]
+            writer.writerow([*own, *map(no_formula, facts.values())])
     return buffer.getvalue()
-
-
-def no_formula(cell: str) -> str:
-    """A text with a quote in front where a spreadsheet would take it for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

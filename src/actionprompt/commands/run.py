@@ -14,6 +14,7 @@ from actionprompt.commands._shared import (
     check_folder,
     choose_method,
     describe_choices,
+    fetch,
     note,
     parse,
     say,
@@ -22,7 +23,7 @@ from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.evaluation import Report, write_scores
 from actionprompt.records import write
 from actionprompt.study import experiment, protocols
-from actionprompt.weights import TINY
+from actionprompt.weights import AUTO
 
 
 def read(args: Sequence[str]) -> tuple[Chosen, Any]:
@@ -62,9 +63,9 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
         """Also test after these epochs of the training; the record and a plot show accuracy by epochs."""
         also: tuple[str, ...] = ()
         """Parts to test on in addition to `test`: `scene_bias` for ActionWorld's test set with the scenes changed."""
-        backbone: str = TINY
-        """`tiny` (embedded), a folder, an OpenAI .pt file, a hub name such as openai/clip-vit-base-patch16, or a run
-        whose tuned towers are used."""
+        backbone: str = AUTO
+        """`auto` is openai/clip-vit-base-patch16, fetched once; for ActionWorld's clips `tiny`, which is embedded. Or a
+        folder, an OpenAI .pt file, another name on the hub, or a run whose tuned towers are used."""
         cache: bool = True
         """Train and test methods with frozen features from the feature cache."""
         scores: bool = False
@@ -102,6 +103,9 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
             f"--shots belongs to few-shot and base-to-novel: add --protocol few-shot, got {options.protocol}"
         )
 
+    backbone = options.backbone
+    if options.model is None:  # a trained model names its own
+        backbone = fetch(backbone, dataset=options.clips.dataset, method=chosen.name)
     trained_on = checkpoint.read_manifest(options.model)["class_names"] if options.model else ()
     unread = False
     for seed in options.seeds:
@@ -119,7 +123,7 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
             other = experiment.differences(
                 path,
                 experiment.expected(
-                    plan, chosen.name, config=options.method, backbone=options.backbone, model=options.model,
+                    plan, chosen.name, config=options.method, backbone=backbone, model=options.model,
                     start_from=options.start_from, train_config=train, data_config=options.data, cache=options.cache,
                     at_epochs=options.at_epochs,
                 ),
@@ -138,7 +142,7 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
         with bar(f"{name}: training") as step, bar("encoding") as encode, bar("testing") as test:
             record = experiment.run(
                 plan, chosen.name, options.out / "models" / name, config=options.method, variant=chosen.variant,
-                recipe=chosen.recipe, dataset=options.clips.dataset, backbone=options.backbone, model=options.model,
+                recipe=chosen.recipe, dataset=options.clips.dataset, backbone=backbone, model=options.model,
                 start_from=options.start_from, train_config=train, data_config=options.data, cache=options.cache,
                 drop_missing=options.drop_missing, at_epochs=options.at_epochs, keep=keep if options.scores else None,
                 callbacks=experiment.Callbacks(
@@ -147,6 +151,8 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
             )  # fmt: skip
         unread |= any(t["unreadable"] for p in record["metrics"].values() for t in p.values())
         record["size"] = options.clips.size
+        for line in record.get("warnings", ()):
+            note("warning:", line)
         if about is not None:
             record["paper"] = about(options.clips.dataset, record["figures"])
         write(path, record)

@@ -14,6 +14,7 @@ from actionprompt.commands._shared import (
     check_folder,
     choose_method,
     describe_choices,
+    fetch,
     note,
     parse,
     print_broken,
@@ -22,7 +23,8 @@ from actionprompt.commands._shared import (
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.resume import check_finished
 from actionprompt.training import planned, train
-from actionprompt.weights import TINY, load_clip
+from actionprompt.weights import AUTO, load_clip
+from actionprompt.world.drawn import tiny_warnings
 
 
 def read(args: Sequence[str]) -> tuple[Chosen, Any]:
@@ -44,9 +46,9 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
         clips: Clips = field(default_factory=Clips)
         part: str = "train"
         """Part of the data set to train on."""
-        backbone: str = TINY
-        """`tiny` (embedded), a folder, an OpenAI .pt file, a hub name such as openai/clip-vit-base-patch16, or a run
-        whose tuned towers are used."""
+        backbone: str = AUTO
+        """`auto` is openai/clip-vit-base-patch16, fetched once; for ActionWorld's clips `tiny`, which is embedded. Or a
+        folder, an OpenAI .pt file, another name on the hub, or a run whose tuned towers are used."""
         start_from: Path | None = None
         """A run of this method on other data whose weights training starts from; what belongs to its classes starts
         anew."""
@@ -68,8 +70,9 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
 def prepare(chosen: Chosen, options: Any) -> tuple[Any, ClipList, dict[str, Any]]:
     """The method before its training, the clips, and further entries of the manifest."""
     clips = options.clips.load(options.part)
+    backbone = fetch(options.backbone, dataset=options.clips.dataset, method=chosen.name)
     method = methods.build(
-        chosen.name, load_clip(options.backbone), clips.class_names, clips.class_names_zh, config=options.method,
+        chosen.name, load_clip(backbone), clips.class_names, clips.class_names_zh, config=options.method,
         seed=options.train.seed,
     )  # fmt: skip
     facts: dict[str, Any] = {"variant": chosen.variant, "recipe": chosen.recipe}
@@ -98,6 +101,8 @@ def main(args: Sequence[str]) -> int:
     note("settings:", chosen.source)
     check_folder(options.out, "--out")
     method, clips, facts = prepare(chosen, options)
+    for line in tiny_warnings(method, (clip.path for clip in clips.clips)):
+        note("warning:", line)
     with bar("training") as step, bar("encoding frames") as encoding:
         result = train(
             method, clips, options.out, config=options.train, data_config=options.data, cache=options.cache,

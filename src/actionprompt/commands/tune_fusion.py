@@ -8,7 +8,7 @@ import tyro
 
 from actionprompt.apps import language_weight
 from actionprompt.backbone import default_device
-from actionprompt.commands._shared import Clips, bar, note, parse, print_broken, say
+from actionprompt.commands._shared import Clips, bar, fetch, note, parse, print_broken, say
 from actionprompt.study.protocols import HELD_OUT
 
 
@@ -29,9 +29,10 @@ def main(args: Sequence[str]) -> int:
     clips = options.clips.load("train" if held_out else options.part)
     if held_out:
         clips = language_weight.held_out(options.model, clips)
+    backbone = None if options.backbone is None else fetch(options.backbone)
     with bar("clips") as progress:
         choice = language_weight.tune(
-            options.model, clips, backbone=options.backbone, device=default_device(), progress=progress
+            options.model, clips, backbone=backbone, device=default_device(), progress=progress
         )
     print_broken(choice.broken)
     if choice.unseen != language_weight.BY_CLIP:

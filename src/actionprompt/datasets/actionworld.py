@@ -18,21 +18,30 @@ class has one of nine places as its home; each place is home to four classes, an
 
 Actor, camera, lighting, speed and style are drawn independently of the class. Few-shot and base-to-novel draw from
 `train`.
+
+`long` has videos of a minute and more in which one person does one thing after another, with pauses, in one place that
+does not depend on the actions (`world.long`). `test` of split k has the actors and backgrounds of fold k. `val`, for
+choosing how a timeline is smoothed, has those of fold k mod 3 + 1, which is one of the two that split k trains on.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from actionprompt.clips import Clip, ClipList
 from actionprompt.config import Progress, cache_root
 from actionprompt.datasets._base import Info
 from actionprompt.world.actions import ACTIVITIES, CLASS_NAMES, CLASS_NAMES_ZH, KIND, PAIRS
-from actionprompt.world.build import Scene, build, folder
+from actionprompt.world.build import FPS, Scene, build, folder
+from actionprompt.world.long import Long, build_long, parts_of, segments_of
 
-__all__ = ["INFO", "KIND", "PAIRS", "SIZES", "load"]
+__all__ = ["INFO", "KIND", "LONG_PARTS", "LONG_SIZES", "PAIRS", "SIZES", "LongVideo", "load", "long"]
 
 SIZES = {"mini": 2, "small": 10, "full": 50}
 """Clips per class and fold: `train` has twice as many (two folds), `test` and `scene_bias` this many. A smaller size is
 the beginning of a larger one, so nothing is built twice."""
+LONG_PARTS = ("val", "test")
+LONG_SIZES = {"mini": 2, "small": 24, "full": 48}
+"""Long videos in `test`; `val` has half as many."""
 
 INFO = Info(
     title="ActionWorld",
@@ -73,15 +82,9 @@ def load(
         ValueError: an unknown split, part or size, an odd `size_px` or one below 16, more than `max_missing` missing
             clips, or a clip whose file was changed after it was built.
     """
-    if split not in INFO.splits:
-        raise ValueError(f"{INFO.title}: expected split 1, 2 or 3, got {split}")
     if part not in INFO.parts:
         raise ValueError(f"{INFO.title}: expected part {', '.join(INFO.parts)}, got {part!r}")
-    if size not in SIZES:
-        raise ValueError(f"{INFO.title}: expected size {', '.join(SIZES)}, got {size!r}")
-    if size_px % 2 or size_px < 16:
-        raise ValueError(f"{INFO.title}: expected an even frame size of 16 px or more, got {size_px}")
-    root = Path(root).expanduser() if root is not None else cache_root() / "actionworld"
+    root = _root(root, split, size, size_px)
     scenes = [
         Scene(activity, fold, "bias" if part == "scene_bias" else "main", number)
         for activity in ACTIVITIES
@@ -113,3 +116,49 @@ def load(
         missing=missing,
         layout=INFO.layouts[0],
     )
+
+
+@dataclass(frozen=True)
+class LongVideo:
+    """A long video, and when what happens in it."""
+
+    path: Path
+    duration_s: float
+    segments: tuple[tuple[float, float, str], ...]
+    """(start, end, class) of every action, in seconds; what is not listed is a pause."""
+
+
+def long(
+    root: str | Path | None = None,
+    *,
+    split: int = 1,
+    part: str = "test",
+    size: str = "small",
+    size_px: int = 112,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> tuple[LongVideo, ...]:
+    """The long videos of `val` or `test`; videos that do not exist yet are built, one in about 2 seconds per core. The
+    arguments are those of `load`.
+
+    Raises:
+        ValueError: an unknown split, part or size, a wrong `size_px`, or a file that was changed after it was built.
+    """
+    if part not in LONG_PARTS:
+        raise ValueError(f"{INFO.title} long: expected part {', '.join(LONG_PARTS)}, got {part!r}")
+    root = _root(root, split, size, size_px)
+    fold, count = (split, LONG_SIZES[size]) if part == "test" else (split % 3 + 1, LONG_SIZES[size] // 2)
+    videos = [Long(fold, number) for number in range(count)]
+    here = build_long(root, videos, size_px=size_px, workers=workers, progress=progress)
+    return tuple(LongVideo(here / video.keys[0], parts_of(video)[-1].end / FPS, segments_of(video)) for video in videos)
+
+
+def _root(root: str | Path | None, split: int, size: str, size_px: int) -> Path:
+    """The root, after a look at what both `load` and `long` are given."""
+    if split not in INFO.splits:
+        raise ValueError(f"{INFO.title}: expected split 1, 2 or 3, got {split}")
+    if size not in SIZES:
+        raise ValueError(f"{INFO.title}: expected size {', '.join(SIZES)}, got {size!r}")
+    if size_px % 2 or size_px < 16:
+        raise ValueError(f"{INFO.title}: expected an even frame size of 16 px or more, got {size_px}")
+    return Path(root).expanduser() if root is not None else cache_root() / "actionworld"

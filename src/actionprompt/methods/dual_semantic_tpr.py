@@ -73,7 +73,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from actionprompt.backbone import CLIP
+from actionprompt.backbone import CLIP, TextTower
 from actionprompt.layers import gather_batch, same_label_targets
 from actionprompt.method import Method
 from actionprompt.methods._beta import Beta, Pieces, join
@@ -234,6 +234,10 @@ class Model(Method):
                 nn.init.zeros_(self.temporal)
             self.prompts = nn.ModuleList(Prompts(tower.width, tower.num_heads, config) for _ in tower.layers)
         self.set_classes(class_names, class_names_zh)
+
+    @property
+    def text_tower(self) -> TextTower:
+        return self._text_tower[0]
 
     @property
     def frozen_features(self) -> bool:

@@ -107,7 +107,7 @@ def demo(
         if on_step is not None:
             on_step(step)
 
-    recipe = replace(teach.TRAIN, epochs=epochs)
+    recipe = replace(teach.TRAIN, epochs=epochs, lr=1e-3)
     training.train(
         model,
         train,

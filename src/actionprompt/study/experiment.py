@@ -20,7 +20,8 @@ from actionprompt.method import Method
 from actionprompt.resume import check_finished
 from actionprompt.study.protocols import Part, Plan, summarise
 from actionprompt.training import FROM_FLOW, FROM_PIXELS, Step, input_of, planned, train, used_data
-from actionprompt.weights import TINY, load_clip
+from actionprompt.weights import AUTO, load_clip
+from actionprompt.world.drawn import tiny_warnings
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def run(
     variant: str = "",
     recipe: str = "",
     dataset: str = "",
-    backbone: str = "tiny",
+    backbone: str = AUTO,
     model: Path | None = None,
     start_from: Path | None = None,
     train_config: TrainConfig,
@@ -83,6 +84,7 @@ def run(
     metrics: dict[str, dict[str, Any]] = {}
     facts: dict[str, Any] = {}
     by_epoch: dict[str, dict[str, float]] = {}
+    tested = [clip.path for part in plan.parts for test in part.tests.values() for clip in test.clips]
     with files.one_writer(folder) if PartialState().is_main_process else contextlib.nullcontext():
         for part in plan.parts:
             home = folder / part.name
@@ -144,6 +146,7 @@ def run(
         **({"by_epoch": by_epoch} if by_epoch else {}),
         "epoch_rule": "last",
         "plan": plan.record(),
+        "warnings": tiny_warnings(trained, tested),
         "figures": summarise(plan, accuracies),
         "metrics": metrics,
     }
@@ -161,7 +164,7 @@ def _untrained(
         )
     if part.train is not None:
         raise ValueError(f"this protocol trains its own model: expected model=None, got {model}")
-    trained, manifest = checkpoint.load(model, backbone=None if backbone == TINY else backbone)
+    trained, manifest = checkpoint.load(model, backbone=None if backbone == AUTO else backbone)
     if manifest["method"] != method:
         raise ValueError(f"expected a model of {method}, but {model} is a {manifest['method']}")
     return trained

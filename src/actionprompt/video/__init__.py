@@ -19,10 +19,12 @@ from jaxtyping import Float64, Integer, UInt8
 from actionprompt.video import decoding, images
 from actionprompt.video.limits import Limits, VideoDecodeError, decode_errors
 from actionprompt.video.scan import table
+from actionprompt.video.streaming import Stream
 from actionprompt.video.writing import write_video
 
 __all__ = (
     "Limits",
+    "Stream",
     "VideoDecodeError",
     "VideoInfo",
     "count_frames",

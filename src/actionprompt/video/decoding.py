@@ -112,7 +112,7 @@ def _decode(
         stream = container.streams[table.stream]
         codec = stream.codec_context
         codec.options = limits.decoder_options
-        _set_threads(codec)
+        set_threads(codec)
         can_skip = codec.name == "h264"  # its bitstream says which frames no other frame refers to
         coming: Iterator[tuple[int, Any]] = enumerate(packets(path, container, stream))
         place = -1
@@ -143,7 +143,7 @@ def _decode(
             codec.flush_buffers()
 
 
-def _set_threads(codec: Any) -> None:
+def set_threads(codec: Any) -> None:
     one = parent_process() is not None or os.cpu_count() == 1  # a data-loader worker uses one core
     codec.thread_type = "AUTO"
     codec.thread_count = 1 if one or codec.width * codec.height <= THREAD_PX else 4
@@ -168,7 +168,7 @@ def _collect(
                 raise frame
             # read from a copy: reading side data ties a frame to itself, and until it is collected its buffer is not
             # free for the decoder, which may leave what is in a buffer where damage gives it nothing to write
-            swap, step_y, step_x = _orientation(path, tiny.reformat(frame, 8, 8, "gray", interpolation="POINT"))
+            swap, step_y, step_x = orientation(path, tiny.reformat(frame, 8, 8, "gray", interpolation="POINT"))
             new_size_px = (frame.width, frame.height) if swap else (frame.height, frame.width)
             if frames is None:
                 size_px = new_size_px
@@ -178,7 +178,7 @@ def _collect(
                 raise VideoDecodeError(path, f"frame {index} is {by(new_size_px)} px, others are {by(size_px)}")
             first, *others = missing.pop(index)
             as_stored = frames[first, ::step_y, ::step_x]
-            _convert(frame, scale, to_rgb, as_stored.swapaxes(0, 1) if swap else as_stored)
+            convert(frame, scale, to_rgb, as_stored.swapaxes(0, 1) if swap else as_stored)
             for place in others:
                 frames[place] = frames[first]
     finally:
@@ -188,7 +188,7 @@ def _collect(
     return frames
 
 
-def _orientation(path: str, frame: Any) -> tuple[bool, int, int]:
+def orientation(path: str, frame: Any) -> tuple[bool, int, int]:
     """The display matrix as: whether to swap rows and columns, then the step (1 or -1) along y and along x."""
     data = next((side for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
     if data is None:
@@ -202,7 +202,7 @@ def _orientation(path: str, frame: Any) -> tuple[bool, int, int]:
     return swap, -1 if (b if swap else d) < 0 else 1, -1 if (c if swap else a) < 0 else 1
 
 
-def _convert(frame: Any, scale: VideoReformatter, to_rgb: VideoReformatter, out: np.ndarray) -> None:
+def convert(frame: Any, scale: VideoReformatter, to_rgb: VideoReformatter, out: np.ndarray) -> None:
     """Writes a decoded frame as RGB to `out`, uint8 [H, W, 3] in any memory layout, resized to its size."""
     height_px, width_px = out.shape[:2]
     if (height_px, width_px) != (frame.height, frame.width) and frame.format.name in ("yuv420p", "yuvj420p"):

@@ -62,6 +62,16 @@ def table(path: str | Path, limits: Limits) -> Table:
     Raises:
         VideoDecodeError: the video cannot be read.
     """
+    found = check_kind(path)
+    return cached(str(path), found.st_mtime_ns, found.st_size, limits)
+
+
+def check_kind(path: str | Path) -> os.stat_result:
+    """What the system says of a file or folder.
+
+    Raises:
+        VideoDecodeError: there is none, or it is neither.
+    """
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -70,7 +80,7 @@ def table(path: str | Path, limits: Limits) -> Table:
         raise VideoDecodeError(path, one_line(error)) from None
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         raise VideoDecodeError(path, "neither a file nor a folder of images, but a pipe, a socket or a device")
-    return cached(str(path), found.st_mtime_ns, found.st_size, limits)
+    return found
 
 
 @lru_cache(maxsize=64)
@@ -157,56 +167,109 @@ def decode_all(path: str, limits: Limits, stamps: list[Stamps] | None = None) ->
             yield place if frame.pts is None else frame.pts, frame
 
 
-def scan(path: str, limits: Limits) -> Table:
-    """The table of a video file, from its packets, or by decoding all of it."""
-    stamps: list[Stamps] = []
+@dataclass(eq=False)
+class Look:
+    """What one pass over the packets of a video tells, without decoding. Lists are by packet in decoding order."""
+
+    stream: int
+    codec: str
+    container: str
+    second: float
+    """Of a time stamp."""
+    rate: float
+    """Frames per second as declared; 0 if they are not."""
+    declared_s: float
+    """How long the file says it is; 0 if it does not."""
+    stamps: list[Stamps] = field(default_factory=list)
+    discard: list[bool] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    shown: list[headers.Shown] | None = None
+    """What the packets say; None if they do not prove the video regular."""
+    damage: str | None = None
+    """Why the file is not whole."""
+
+    @property
+    def avi(self) -> bool:
+        return self.container == "avi"
+
+
+def look(path: str, limits: Limits) -> Look:
+    """One pass over the packets, as far as they go."""
     with open_video(path, limits) as container:
         stream = pick_stream(path, container, limits)
-        codec = stream.codec_context.codec.canonical_name
-        number, container_name, second = stream.index, container.format.name, float(stream.time_base or 0)
         rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
-        discard, sizes, shown = [], [], []
+        codec = stream.codec_context.codec.canonical_name
+        second = float(stream.time_base or 0)
+        declared_s = (stream.duration or 0) * second or (container.duration or 0) / av.time_base
+        found = Look(stream.index, codec, container.format.name, second, rate, declared_s)
+        found.shown = []
         try:
             read = headers.reader(codec, bytes(stream.codec_context.extradata or b""))
         except headers.Irregular:
             read = None
-        for packet in packets(path, container, stream, unpack=True):
-            stamps.append((packet.pts, packet.dts, packet.duration or 0))
-            discard.append(packet.is_discard)
-            sizes.append(packet.size)
-            if packet.is_corrupt or packet.has_sidedata("new_extradata"):
-                read = None  # what the decoder is given changes
-            if read is not None:
-                try:
-                    shown.append(read(bytes(packet)))
-                except headers.Irregular:
-                    read = None
-        listed = stream.index_entries if "mp4" in container_name and codec != "mpeg4" else ()
-        if len(listed) > len(sizes) < sum(entry.size > 0 for entry in listed):
-            raise VideoDecodeError(path, f"truncated: its index lists {len(listed)} frames, it contains {len(sizes)}")
-    if not sizes:
+        try:
+            for packet in packets(path, container, stream, unpack=True):
+                found.stamps.append((packet.pts, packet.dts, packet.duration or 0))
+                found.discard.append(packet.is_discard)
+                found.sizes.append(packet.size)
+                if packet.is_corrupt or packet.has_sidedata("new_extradata"):
+                    read = None  # what the decoder is given changes
+                if read is not None:
+                    try:
+                        found.shown.append(read(bytes(packet)))
+                    except headers.Irregular:
+                        read = None
+        except VideoDecodeError as error:
+            found.damage = error.reason
+        except Exception as error:  # whatever the demuxer raises
+            found.damage = f"not readable as video ({one_line(error)})"
+        if read is None:
+            found.shown = None
+        listed = stream.index_entries if "mp4" in found.container and codec != "mpeg4" else ()
+        if not found.damage and len(listed) > len(found.sizes) < sum(entry.size > 0 for entry in listed):
+            num_listed, num_there = len(listed), len(found.sizes)
+            found.damage = f"truncated: its index lists {num_listed} frames, it contains {num_there}"
+    return found
+
+
+def scan(path: str, limits: Limits) -> Table:
+    """The table of a video file, from its packets, or by decoding all of it."""
+    seen = look(path, limits)
+    if seen.damage is not None:
+        raise VideoDecodeError(path, seen.damage)
+    if not seen.sizes:
         raise VideoDecodeError(path, "its video stream is empty")
-    order = _order(shown, discard, stamps) if read is not None else None
-    pts = tuple(stamp[0] for stamp in stamps)
-    if order is None:
-        stamps = []
-        place_of = [place for place, _ in decode_all(path, limits, stamps)]
-    else:
-        place_of = order
+    if (found := by_packets(path, seen)) is not None:
+        return found
+    stamps: list[Stamps] = []
+    place_of = [place for place, _ in decode_all(path, limits, stamps)]
     if not place_of:
+        raise VideoDecodeError(path, f"none of its {len(seen.sizes)} video packets shows a frame")
+    times_s, duration_s = _times(path, [stamps[place] for place in place_of], seen)
+    return Table(num_frames=len(place_of), duration_s=duration_s, times_s=times_s, stream=seen.stream)
+
+
+def by_packets(path: str, seen: Look) -> Table | None:
+    """The table of a video whose packets prove which frames it has; None for any other."""
+    shown, sizes = seen.shown, seen.sizes
+    order = _order(shown, seen.discard, seen.stamps) if shown else None
+    if not shown or order is None:
+        return None
+    if not order:
         raise VideoDecodeError(path, f"none of its {len(sizes)} video packets shows a frame")
-    times_s, duration_s = _times(path, [stamps[place] for place in place_of], second, rate, avi=container_name == "avi")
-    known = Table(num_frames=len(place_of), duration_s=duration_s, times_s=times_s, stream=number)
-    if order is None or shown[0].order is None:
+    times_s, duration_s = _times(path, [seen.stamps[place] for place in order], seen)
+    known = Table(num_frames=len(order), duration_s=duration_s, times_s=times_s, stream=seen.stream)
+    if shown[0].order is None:
         return known
+    pts = tuple(stamp[0] for stamp in seen.stamps)
     rank = np.full(len(sizes), -1)
     rank[order] = np.arange(len(order))
-    sane = None not in pts and len(set(pts)) == len(pts) and container_name != "avi"
+    sane = None not in pts and len(set(pts)) == len(pts) and not seen.avi
     return replace(
         known,
         jumps=True,
         rank=rank,
-        starts=np.array([one.start for one in shown]) & ~np.array(discard),
+        starts=np.array([one.start for one in shown]) & ~np.array(seen.discard),
         reorder_depth=_depth(rank),
         sizes=np.array(sizes, np.int64),
         pts=pts if sane else (),
@@ -234,19 +297,17 @@ def _order(shown: list[headers.Shown], discard: list[bool], stamps: list[Stamps]
     return [place for place in by_order if not discard[place]]
 
 
-def _times(path: str, shown: list[Stamps], second: float, rate: float, *, avi: bool) -> tuple[np.ndarray, float]:
+def _times(path: str, shown: list[Stamps], seen: Look) -> tuple[np.ndarray, float]:
     """Seconds at which each frame is shown, and how long the video is, from (pts, dts, duration) by frame."""
-    num_frames = len(shown)
+    num_frames, rate = len(shown), plausible(seen.rate)
     # AVI has no display times, only the place of each packet in time: frames are shown in this rhythm
-    found = sorted((dts for _, dts, _ in shown), key=lambda t: t or 0) if avi else [pts for pts, _, _ in shown]
+    found = sorted((dts for _, dts, _ in shown), key=lambda t: t or 0) if seen.avi else [pts for pts, _, _ in shown]
     stamps = [stamp for stamp in found if stamp is not None]
-    if not 1 / _LONGEST_GAP_S < rate <= _FASTEST_FPS:
-        rate = 0.0
     if len(stamps) == num_frames:
-        times_s = np.array([stamp - stamps[0] for stamp in stamps], np.float64) * second
+        times_s = np.array([stamp - stamps[0] for stamp in stamps], np.float64) * seen.second
         gaps = np.diff(times_s)
-        if ((gaps > 1 / _FASTEST_FPS) & (gaps < _LONGEST_GAP_S)).all():
-            last = shown[-1][2] * second
+        if in_step(gaps):
+            last = shown[-1][2] * seen.second
             typical = float(np.median(gaps)) if num_frames > 1 else 1 / rate if rate else last
             if not 0 < last <= max(2 * typical, gaps.max(initial=0.0)):
                 last = typical
@@ -254,6 +315,16 @@ def _times(path: str, shown: list[Stamps], second: float, rate: float, *, avi: b
     if not rate:
         raise VideoDecodeError(path, "has neither timestamps nor a frame rate")
     return np.arange(num_frames) / rate, num_frames / rate
+
+
+def plausible(rate: float) -> float:
+    """A declared frame rate; 0 for one that cannot be."""
+    return rate if 1 / _LONGEST_GAP_S < rate <= _FASTEST_FPS else 0.0
+
+
+def in_step(gaps_s: Float64[np.ndarray, " N"]) -> bool:
+    """Whether the seconds between frames can be those of a video."""
+    return bool(((gaps_s > 1 / _FASTEST_FPS) & (gaps_s < _LONGEST_GAP_S)).all())
 
 
 def _matroska_bytes(path: str) -> int:

@@ -5,10 +5,21 @@ import re
 from pathlib import Path
 
 from actionprompt.backbone import CLIP
-from actionprompt.weights import chinese, given, hugging_face, openai, random, run
+from actionprompt.config import Progress
+from actionprompt.weights import chinese, given, hub, hugging_face, openai, random, run
+from actionprompt.weights.tokenizer import Tokenizer
 
+AUTO = "auto"
+"""The name of the default backbone, which is `DEFAULT`; where the clips are those of ActionWorld, it is `TINY`."""
+DEFAULT = "openai/clip-vit-base-patch16"
+"""The CLIP that `AUTO` stands for."""
 TINY = "tiny"
 """The name of the small CLIP that ships with the package."""
+TINY_WARNING = (
+    "the backbone `tiny` knows the drawings of ActionWorld alone: its scores say nothing about other video; use "
+    "--backbone auto"
+)
+"""What is said where `is_tiny` and a video that ActionWorld did not draw meet."""
 TINY_ZH = "tiny_zh"
 """The name of its Chinese text tower."""
 
@@ -16,9 +27,10 @@ TINY_ZH = "tiny_zh"
 def load_clip(name: str | Path) -> CLIP:
     """Load a CLIP.
 
-    `name` is `"tiny"` (the embedded one), a folder in Hugging Face format, an OpenAI `.pt` file (TorchScript archive or
-    plain state dict), a hub name such as `openai/clip-vit-base-patch16`, a run or model folder of this project whose
-    training tuned a tower, or `random:ViT-B/16` for random weights.
+    `name` is `"auto"` (`DEFAULT`, from the local cache or the hub), `"tiny"` (the embedded one), a folder in Hugging
+    Face format, an OpenAI `.pt` file (TorchScript archive or plain state dict), a hub name such as
+    `openai/clip-vit-base-patch16`, a run or model folder of this project whose training tuned a tower, or
+    `random:ViT-B/16` for random weights.
 
     Raises:
         ValueError: the file, folder or name is not a CLIP that can be loaded, with the next step.
@@ -31,6 +43,10 @@ def load_clip(name: str | Path) -> CLIP:
         )
     if name == TINY or name.startswith("random:"):
         return _inert(name)
+    if name == AUTO:
+        download(AUTO)
+        return hugging_face.from_folder(hub.folder(DEFAULT), name=DEFAULT)
+    download(name)
     path = hugging_face.local_path(name)
     if name.endswith((".pt", ".pth")):
         clip = openai.from_file(path)
@@ -44,6 +60,35 @@ def load_clip(name: str | Path) -> CLIP:
     return clip
 
 
+def download(name: str | Path, progress: Progress | None = None) -> None:
+    """Fetch a backbone that is a model of the hub and not in the local cache; others are left alone.
+
+    `progress` is called with bytes done and in total; how large it is, is said before as a `files.Notice`.
+
+    Raises:
+        ValueError: it cannot be had, with the three ways out.
+    """
+    name = str(name)
+    wanted = DEFAULT if name == AUTO else name
+    if name == TINY or name.startswith(("random:", run.PREFIX)) or (name != AUTO and hugging_face.is_path(name)):
+        return
+    try:
+        hub.folder(wanted, progress=progress)
+    except hub.NotThere as error:
+        raise ValueError(
+            f"{error}: connect once, or run `actionprompt weights get {wanted} --out DIR` on a connected machine and "
+            f"copy DIR; or give a CLIP that you have, a folder or an OpenAI `.pt` file (`--backbone PATH`; in Python "
+            f"`backbone=`); or take `--backbone tiny`, which knows ActionWorld's drawings alone"
+        ) from None
+
+
+def is_tiny(clip: CLIP) -> bool:
+    """Whether a CLIP is the embedded one, or made of it by training: no other has its vocabulary."""
+    tokenizer = clip.tokenizer
+    own = hugging_face.read_tokenizer(_asset("tiny_clip"))
+    return isinstance(tokenizer, Tokenizer) and tokenizer.vocab == own.vocab
+
+
 def load_named(name: str, sha256: str, *, model: str | Path) -> CLIP:
     """Load the CLIP that the manifest of `model` names, with the hash of its weights, which the caller compares.
 
@@ -53,18 +98,20 @@ def load_named(name: str, sha256: str, *, model: str | Path) -> CLIP:
     Raises:
         ValueError: a name that is none of these, or a backbone that cannot be loaded, with the next step.
     """
+    if name == TINY or name.startswith("random:"):
+        return _inert(name)
     path = given.recall(sha256)
     if path is not None:
         return load_clip(path)
-    if name == TINY or name.startswith("random:"):
-        return _inert(name)
     if name.startswith(run.PREFIX):
         return load_clip(name)
     if hugging_face.is_hub_name(name):
         try:
-            folder = hugging_face.hub_folder(name)
-        except ValueError as error:
-            raise ValueError(f"{model}: {error}; if you have its backbone, give it (`--backbone PATH`)") from None
+            folder = hub.folder(name)
+        except hub.NotThere as error:
+            raise ValueError(
+                f"{model}: {error}: connect once, or if you have its backbone, give it (`--backbone PATH`)"
+            ) from None
         return hugging_face.from_folder(folder, name=name)
     raise ValueError(
         f"{model} was trained on a backbone {name!r} with weights {sha256[:12]}, and only you know where it is: give "
@@ -86,7 +133,11 @@ def load_chinese_text(name: str | Path) -> chinese.ChineseTextTower:
         return chinese.random_text_tower(name)
     if name == TINY_ZH:
         return chinese.text_tower_from_folder(_asset("tiny_clip_zh"))
-    tower = chinese.text_tower_from_folder(hugging_face.find_folder(name))
+    try:
+        folder = hugging_face.find_folder(name)
+    except hub.NotThere as error:
+        raise ValueError(f"{error}: connect once, or download the folder of a Chinese-CLIP and give its path") from None
+    tower = chinese.text_tower_from_folder(folder)
     if (path := hugging_face.local_path(name)).exists():
         given.remember(given.path_key(name), path)
     return tower

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from actionprompt.backbone import CLIP, CLIPShape, TowerShape
-from actionprompt.weights import tensors
+from actionprompt.weights import hub, tensors
 from actionprompt.weights.assemble import CLIP_MEAN, CLIP_STD, assemble, check_sizes, check_vocabulary, sizes
 from actionprompt.weights.tensors import read_json
 from actionprompt.weights.tokenizer import EOT, Tokenizer
@@ -47,15 +47,21 @@ LAST = 2
 
 def find_folder(name: str) -> Path:
     """The folder of a model in Hugging Face format: a local one, or the hub's copy in the local cache."""
-    folder = local_path(name)
-    if name.startswith((".", "/", "~")) or folder.exists() or re.match(r"[A-Za-z]:\\", name):
+    if is_path(name):
+        folder = local_path(name)
         if not (folder / "config.json").is_file():
             raise ValueError(
                 f"expected a model folder with config.json, an OpenAI .pt file or a hub name, got {folder}; "
                 f"check the path, or name a hub model such as openai/clip-vit-base-patch16"
             )
         return folder
-    return hub_folder(name)
+    return hub.folder(name)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is that of a file or folder: it is there, or no name of the hub is written like it."""
+    written = name.startswith((".", "/", "~")) or name.endswith((".pt", ".pth")) or re.match(r"[A-Za-z]:\\", name)
+    return bool(written) or local_path(name).exists()
 
 
 def local_path(name: str) -> Path:
@@ -73,28 +79,6 @@ def is_hub_name(name: str) -> bool:
     """Whether a text is `organisation/name` as the hub has them, and no path of another form."""
     word = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
     return bool(re.fullmatch(f"{word}/{word}", name)) and not name.endswith((".pt", ".pth"))
-
-
-def hub_folder(name: str) -> Path:
-    """The hub's copy of a model in the local cache, downloaded where it is not there; never a local folder."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import HFValidationError, disable_progress_bars
-
-    disable_progress_bars()  # a library does not print
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=["*.json", "merges.txt", "vocab.txt"]))
-        if not list(folder.glob("model*.safetensors")):
-            folder = Path(snapshot_download(name, allow_patterns=["model*.safetensors"]))
-        if not list(folder.glob("model*.safetensors")):  # some of the oldest models are there as pickles alone
-            folder = Path(snapshot_download(name, allow_patterns=["pytorch_model*.bin"]))
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(folder / "config.json")
-    except (OSError, HFValidationError) as error:
-        raise ValueError(
-            f"cannot get {name!r} from the hub (not cached, and the hub was not reached or has no such model); "
-            f"connect once, or download the model folder and give its path, or use 'tiny'"
-        ) from error
-    return folder
 
 
 def from_folder(folder: Path, *, name: str) -> CLIP:

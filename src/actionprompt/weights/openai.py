@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from actionprompt.backbone import CLIP, CLIPShape, TowerShape
-from actionprompt.weights import tensors
+from actionprompt.weights import hub, tensors
 from actionprompt.weights.assemble import CLIP_MEAN, CLIP_STD, assemble, check_vocabulary, sizes
-from actionprompt.weights.hugging_face import find_folder, read_tokenizer
+from actionprompt.weights.hugging_face import read_tokenizer
 from actionprompt.weights.tokenizer import BPE_FILE, Tokenizer, bpe_tokenizer
 
 NAMES = {
@@ -110,7 +110,7 @@ def find_tokenizer(path: Path) -> Tokenizer:
     if file.is_file():
         return bpe_tokenizer(_merges(file))
     try:
-        return read_tokenizer(find_folder("openai/clip-vit-base-patch16"))
+        return read_tokenizer(hub.folder("openai/clip-vit-base-patch16", weights=False))
     except ValueError as error:
         raise ValueError(
             f"{path} holds no vocabulary: put OpenAI's {BPE_FILE} into its folder, or connect to the hub once"

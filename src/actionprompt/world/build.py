@@ -17,12 +17,12 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -102,7 +102,17 @@ class Entry:
     key: str
     file_sha256: str
     frames_sha256: str
-    """Hash of the bytes of the rendered frames, before encoding."""
+    """Hash of the bytes of the rendered frames, before encoding; of a text, of its bytes."""
+
+
+@runtime_checkable
+class Built(Protocol):
+    """What is built in one piece: a `Scene`, or a long video."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Paths of its files relative to `folder`."""
+        ...
 
 
 def folder(root: Path, size_px: int) -> Path:
@@ -122,17 +132,19 @@ def read_manifest(path: Path) -> dict[str, Entry]:
 
 def build(
     root: Path,
-    scenes: Iterable[Scene],
+    scenes: Iterable[Built],
     *,
     size_px: int = 112,
     workers: int = 1,
     progress: Progress | None = None,
+    write: Callable[[Path, int, Any], list[Entry]] | None = None,
 ) -> Path:
     """Write the clips of these scenes that do not exist yet, verify the others, and return the folder they are in.
 
     `progress(done, total)` counts the scenes to be built. With `workers` > 1 new Python processes are started, so a
     script needs the usual `if __name__ == "__main__"`. Of several processes that a launcher started, the first one
-    builds and the others wait.
+    builds and the others wait. `write(folder, size_px, scene)` writes the files of a scene and returns their entries;
+    by default `write_scene`.
 
     Raises:
         ValueError: a clip whose file was changed, one whose frames differ from those rendered before, or another
@@ -146,12 +158,13 @@ def build(
         with files.one_writer(here):
             for home in {(here / key).parent for scene in todo for key in scene.keys}:
                 files.sweep(home)
-            _build(here, _missing(here, todo), size_px, workers, progress)
+            todo = _missing(here, todo)
+            _build(here, todo, _written(here, todo, size_px, workers, write or write_scene), progress)
         break
     return here
 
 
-def _missing(here: Path, scenes: Iterable[Scene]) -> list[Scene]:
+def _missing(here: Path, scenes: Iterable[Built]) -> list[Built]:
     """The scenes that are to be built; the clips of the others are verified."""
     known = read_manifest(here / "manifest.tsv")
     todo = []
@@ -164,9 +177,10 @@ def _missing(here: Path, scenes: Iterable[Scene]) -> list[Scene]:
     return todo
 
 
-def _build(here: Path, todo: list[Scene], size_px: int, workers: int, progress: Progress | None) -> None:
+def _build(
+    here: Path, todo: list[Built], written: Generator[list[Entry], None, None], progress: Progress | None
+) -> None:
     known = read_manifest(here / "manifest.tsv")
-    written = _written(here, todo, size_px, workers)
     with open(here / "manifest.tsv", "ab", buffering=0) as manifest, contextlib.closing(written):
         for done, entries in enumerate(written, start=1):
             for entry in entries:
@@ -193,26 +207,37 @@ def _check(path: Path, entry: Entry) -> None:
         )
 
 
-def _written(here: Path, scenes: list[Scene], size_px: int, workers: int) -> Generator[list[Entry], None, None]:
-    write = partial(_write, here, size_px)
+def _written(
+    here: Path, scenes: list[Built], size_px: int, workers: int, write: Callable[[Path, int, Any], list[Entry]]
+) -> Generator[list[Entry], None, None]:
+    write_here = partial(write, here, size_px)
     if workers == 1:
-        yield from map(write, scenes)
+        yield from map(write_here, scenes)
         return
     spawn = multiprocessing.get_context("spawn")
     # Ctrl-C is for this process, which ends the others
     with ProcessPoolExecutor(workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as executor:
-        yield from executor.map(write, scenes, chunksize=4)
+        yield from executor.map(write_here, scenes, chunksize=4)
 
 
-def _write(here: Path, size_px: int, scene: Scene) -> list[Entry]:
-    """Render a scene and write its clips atomically."""
+def write_scene(here: Path, size_px: int, scene: Scene) -> list[Entry]:
+    """Render a scene and write its clips."""
     frames = play(scene, size_px=size_px)
-    entries = []
-    for key, clip in zip(scene.keys, (frames, frames[::-1]), strict=False):
-        with files.replacing(here / key) as temporary:
-            draft = temporary.with_name(f"{temporary.name}.mp4")  # its suffix says which format
-            write_video(draft, clip, FPS, qp=QP, gop=1)
-            file_sha256 = files.sha256(draft)
-            draft.rename(temporary)
-        entries.append(Entry(key, file_sha256, hashlib.sha256(clip.tobytes()).hexdigest()))
-    return entries
+    return [write_frames(here, key, clip, gop=1) for key, clip in zip(scene.keys, (frames, frames[::-1]), strict=False)]
+
+
+def write_frames(here: Path, key: str, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, gop: int) -> Entry:
+    """Write a video, whole or not at all, with a key frame every `gop` frames."""
+    digest = hashlib.sha256()
+
+    def hashed() -> Generator[UInt8[np.ndarray, "H W 3"], None, None]:
+        for frame in frames:
+            digest.update(frame.tobytes())
+            yield frame
+
+    with files.replacing(here / key) as temporary:
+        draft = temporary.with_name(f"{temporary.name}.mp4")  # its suffix says which format
+        write_video(draft, hashed(), FPS, qp=QP, gop=gop)
+        file_sha256 = files.sha256(draft)
+        draft.rename(temporary)
+    return Entry(key, file_sha256, digest.hexdigest())

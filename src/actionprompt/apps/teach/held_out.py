@@ -1,0 +1,272 @@
+"""What taught clips say of the model when they are held out: accuracy, rejection threshold and learning curve.
+
+Letters: C clips, V views, K classes, P clips of known classes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from actionprompt.clips import ClipList
+from actionprompt.config import DataConfig
+from actionprompt.evaluation import pool_views
+from actionprompt.method import Method
+from actionprompt.metrics import wilson
+
+MAX_FOLDS = 3
+"""Largest number of folds. Three in place of five take half of the time, and each learns from two thirds of the
+clips."""
+RISE, RISE_CLIPS = 3.0, 2
+"""A learning curve that rises by less than this, in percent and in clips, is flat."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How the clips were recognised by models that had not learned from them."""
+
+    class_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows: true class; columns: predicted class."""
+
+    @property
+    def num_clips(self) -> int:
+        """Clips that were held out, each once."""
+        return sum(map(sum, self.confusion))
+
+    @property
+    def num_right(self) -> int:
+        """Those of them that were recognised."""
+        return sum(row[label] for label, row in enumerate(self.confusion))
+
+    @property
+    def top1(self) -> float:
+        """Percent."""
+        return 100 * self.num_right / self.num_clips
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of `top1` (Wilson, 1927)."""
+        return wilson(self.num_right, self.num_clips)
+
+    @property
+    def chance(self) -> float:
+        """What guessing reaches, in percent: one class in K, or always the class with most clips."""
+        return 100 * max(1 / len(self.class_names), max(map(sum, self.confusion)) / self.num_clips)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        return {
+            "num_clips": self.num_clips,
+            "top1": self.top1,
+            "interval": list(self.interval),
+            "chance": self.chance,
+            "per_class": [
+                {"name": name, "num_clips": sum(row), "num_right": row[label]}
+                for label, (name, row) in enumerate(zip(self.class_names, self.confusion, strict=True))
+            ],
+            "confusion": [list(row) for row in self.confusion],
+        }
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the learning curve; every point is measured on the same held-out clips."""
+
+    clips_per_class: float
+    """Clips per class that the models learned from, in the mean over folds and classes."""
+    num_right: int
+    num_clips: int
+
+    @property
+    def top1(self) -> float:
+        """Percent."""
+        return 100 * self.num_right / self.num_clips
+
+
+@dataclass(frozen=True)
+class NoneOfThese:
+    """A rejection threshold for "none of these", chosen on held-out clips."""
+
+    below: float
+    """The rejection threshold: a clip whose highest class probability is below it is "none of these"."""
+    kept: float
+    """Fraction of the correctly recognised held-out clips that score at or above the threshold."""
+    rejected: float
+    """Fraction of the `num_unknown` that score below the threshold."""
+    num_clips: int
+    """Correctly recognised held-out clips, of which `kept` is a fraction."""
+    num_unknown: int
+    """All held-out clips, each without its own class among the candidates; clips of the background as they are."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What models said of held-out clips."""
+
+    known: Float[Tensor, " C"]
+    """The highest probability of a class with all classes as candidates; 0 where the background is more probable."""
+    unknown: Float[Tensor, " C"]
+    """The same without the clip's own class, so that it shows none of the candidates."""
+    label: Int[Tensor, " C"]
+    answer: Int[Tensor, " C"]
+    """The most probable class."""
+
+
+def folds_of(clips: ClipList, most: int = MAX_FOLDS) -> list[int]:
+    """The fold of every clip, from 0: the clips of each class are assigned to the folds round-robin. The only clip of a
+    class is never held out (-1): nothing would be left to learn the class from."""
+    number = [0] * len(clips.class_names)
+    for clip in clips.clips:
+        number[clip.label] += 1
+    num_folds = min(most, max(number))
+    seen, folds = [0] * len(number), []
+    for clip in clips.clips:
+        folds.append(seen[clip.label] % num_folds if number[clip.label] > 1 else -1)
+        seen[clip.label] += 1
+    return folds
+
+
+def plan(clips: ClipList, folds: Sequence[int]) -> list[list[tuple[list[int], list[int]]]]:
+    """The trainings of the cross-validation: for each point of the learning curve, the last of which is that of all
+    clips of the other folds, and each fold, the positions of the clips to learn from and of those that are held out.
+
+    Points have 1, 2, 4, ... clips per class; the first ones of each class after the held-out fold, in round-robin
+    order."""
+    held_out = sorted(set(folds) - {-1})
+    parts = [
+        ([i for i, own in enumerate(folds) if own != fold], [i for i, own in enumerate(folds) if own == fold])
+        for fold in held_out
+    ]
+    if not parts:
+        return []
+    least = min(max(_numbers(clips, others)) for others, _ in parts)
+    sizes = [2**power for power in range(least.bit_length()) if 2**power < least]
+    curve = []
+    for size in sizes:
+        point = []
+        for fold, (others, own) in zip(held_out, parts, strict=True):
+            turned = sorted(others, key=lambda i: (i // len(folds), (folds[i] - fold) % len(held_out), i))
+            seen, chosen = [0] * len(clips.class_names), []
+            for index in turned:
+                seen[clips.clips[index].label] += 1
+                if seen[clips.clips[index].label] <= size:
+                    chosen.append(index)
+            point.append((sorted(chosen), own))
+        curve.append(point)
+    return [*curve, parts]
+
+
+def _numbers(clips: ClipList, chosen: Sequence[int]) -> list[int]:
+    """How many of the chosen clips each class has."""
+    number = [0] * len(clips.class_names)
+    for index in chosen:
+        number[clips.clips[index].label] += 1
+    return number
+
+
+def cross_validate(
+    clips: ClipList,
+    plan: list[list[tuple[list[int], list[int]]]],
+    learn: Callable[[list[int]], Method],
+    stored: Float[Tensor, "C V T E"],
+    config: DataConfig,
+    background: int | None,
+) -> tuple[Scores, HeldOut, tuple[Point, ...]]:
+    """Train every model of the plan, and score the clips that it has not learned from. `stored` are the features of all
+    clips."""
+    labels = torch.tensor([clip.label for clip in clips.clips])
+    points = []
+    for folds in plan:
+        scores = [
+            held_out_scores(learn(others), stored[own], labels[own], config, background, with_unknown=folds is plan[-1])
+            for others, own in folds
+        ]
+        label, answer = (torch.cat([getattr(part, name) for part in scores]) for name in ("label", "answer"))
+        number = [sum(_numbers(clips, others)) / len(clips.class_names) for others, _ in folds]
+        points.append(Point(sum(number) / len(number), int((label == answer).sum()), len(label)))
+    known, unknown = (torch.cat([getattr(part, name) for part in scores]) for name in ("known", "unknown"))
+    size = len(clips.class_names)
+    confusion = torch.zeros(size, size, dtype=torch.long).index_put_(
+        (label, answer), torch.ones_like(label), accumulate=True
+    )
+    held_out = HeldOut(clips.class_names, tuple(map(tuple, confusion.tolist())))
+    return Scores(known, unknown, label, answer), held_out, tuple(points)
+
+
+@torch.no_grad()
+def held_out_scores(
+    method: Method, held_out: Float[Tensor, "C V T E"], labels: Int[Tensor, " C"], config: DataConfig,
+    background: int | None = None, *, with_unknown: bool = True,
+) -> Scores:  # fmt: skip
+    """`Scores` of clips by a model that has not learned from them; `background` is the position of that class. Without
+    `with_unknown`, or with two classes, where one alone would be left, `unknown` is 0."""
+    method.eval()
+    names, device = method.class_names, next(method.parameters()).device
+    flat = held_out.to(device).flatten(0, 1)
+
+    def probabilities() -> Tensor:
+        return pool_views(method.head(flat).unflatten(0, held_out.shape[:2]), config.pooling).cpu()
+
+    def highest(rows: Float[Tensor, "C K"], candidates: list[int]) -> Float[Tensor, " C"]:
+        """Of the classes alone, and 0 where the background is more probable."""
+        if background not in candidates:
+            return rows.max(1).values
+        place = candidates.index(background)
+        classes = torch.cat([rows[:, :place], rows[:, place + 1 :], torch.zeros_like(rows[:, :1])], 1).max(1).values
+        return classes * (classes >= rows[:, place])
+
+    all_classes = list(range(len(names)))
+    rows = probabilities()
+    known, answer = highest(rows, all_classes), rows.argmax(1)
+    unknown = known.clone() if with_unknown else torch.zeros_like(known)
+    for label in labels.unique().tolist() if with_unknown and len(names) > 2 else ():
+        if label != background:
+            left = [index for index in all_classes if index != label]
+            method.set_classes([names[index] for index in left])
+            unknown[labels == label] = highest(probabilities(), left)[labels == label]
+    method.set_classes(names)
+    return Scores(known, unknown, labels, answer)
+
+
+def choose(known: Float[Tensor, " C"], unknown: Float[Tensor, " P"], right: Bool[Tensor, " C"]) -> NoneOfThese | None:
+    """The rejection threshold that maximises `kept + rejected` (Youden's index); in a tie, the smallest. None if no
+    threshold is better than chance."""
+    sure = known[right]
+    if not len(sure):
+        return None
+    scores = torch.cat([sure, unknown]).double().unique()
+    best: NoneOfThese | None = None
+    for below in ((scores[1:] + scores[:-1]) / 2).tolist():
+        kept, rejected = float((sure >= below).float().mean()), float((unknown < below).float().mean())
+        if kept + rejected > (best.kept + best.rejected if best else 1.0):
+            best = NoneOfThese(below, kept, rejected, len(sure), len(unknown))
+    return best
+
+
+def advice(points: Sequence[Point], clips_per_class: float) -> str:
+    """What the learning curve says of more clips, in words. `clips_per_class` is what there is, in the mean."""
+    if len(points) < 2:
+        return "how many more clips would help is seen from three clips per class on"
+    before, last = points[-2:]
+    span = f"from {before.clips_per_class:.2g} to {last.clips_per_class:.2g} clips per class the held-out accuracy"
+    if last.num_right == last.num_clips:
+        return f"{span} went from {before.top1:.0f} to 100 %: more clips of this kind have nothing left to show here"
+    gained = last.num_right - before.num_right
+    if gained < RISE_CLIPS or last.top1 - before.top1 < RISE:
+        return (
+            f"{span} went from {before.top1:.0f} to {last.top1:.0f} %, which is flat: more clips of the same kind will "
+            f"hardly help; clips of other people, places and views may, or a larger backbone"
+        )
+    # the error as a power of the number of clips, through the last two points
+    error, ratio = 1 - last.top1 / 100, last.clips_per_class / before.clips_per_class
+    power = math.log((1 - before.top1 / 100) / error) / math.log(ratio)
+    then = 100 - 100 * error * (last.clips_per_class / (2 * clips_per_class)) ** power
+    return (
+        f"{span} rose from {before.top1:.0f} to {last.top1:.0f} %: more clips will probably help; if the error keeps "
+        f"falling like this, {clips_per_class:.2g} more per class give about {then:.0f} %"
+    )

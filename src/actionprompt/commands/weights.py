@@ -1,0 +1,96 @@
+"""Fetch a CLIP, check it and say what it is, also for machines without a network: actionprompt weights get [NAME]"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich import box
+from rich.table import Column, Table
+
+from actionprompt.commands._shared import bar, check_folder, note, out, parse, say
+from actionprompt.weights import AUTO, DEFAULT, TINY, hub, load_chinese_text, load_clip
+from actionprompt.weights.tensors import read_json
+
+KNOWN = {
+    "openai/clip-vit-base-patch32": ("512", "224", "MIT"),
+    "openai/clip-vit-base-patch16": ("512", "224", "MIT"),
+    "openai/clip-vit-large-patch14": ("768", "224", "MIT"),
+    "openai/clip-vit-large-patch14-336": ("768", "336", "MIT"),
+}
+"""OpenAI's CLIPs on the hub: joint width E, side of the input in pixels, licence (github.com/openai/CLIP, LICENSE)."""
+USAGE = ("usage: actionprompt weights get [NAME] [--out DIR]", "       actionprompt weights list")
+
+
+@dataclass(frozen=True)
+class Get:
+    name: tyro.conf.Positional[str] = DEFAULT
+    """A model of the hub in the format of Hugging Face's CLIP, or a Chinese-CLIP."""
+    out: Path | None = None
+    """Also copy it into this folder, which is all that a machine without a network needs."""
+
+
+def main(args: Sequence[str]) -> int:
+    verb, rest = (args[0] if args else "--help"), args[1:]
+    if verb in ("-h", "--help"):
+        for line in (__doc__, *USAGE):
+            say(line)
+        raise SystemExit(0)
+    if verb == "get":
+        return get(parse(Get, rest, "weights get", __doc__))
+    if verb == "list" and not rest:
+        return list_known()
+    raise ValueError(f"expected `weights get` or `weights list`, got {' '.join(args)}")
+
+
+def get(options: Get) -> int:
+    if options.out is not None:
+        check_folder(options.out, "--out")
+    with bar(f"fetching {options.name}, MB") as progress:
+        try:
+            folder = hub.get(options.name, progress=lambda done, total: progress(done // 10**6, total // 10**6))
+        except hub.NotThere as error:
+            found = hub.cached(options.name)
+            if found is None:
+                raise ValueError(
+                    f"{error}: connect and call it again, or copy a folder from a machine that has one (`--out DIR` "
+                    f"there, `--backbone DIR` here)"
+                ) from None
+            note("note:", f"{error}; the copy in the local cache is taken")
+            folder = found
+    if options.out is not None:
+        folder = hub.copy(folder, options.out)
+    say(f"{options.name}: {describe(folder)}")
+    say(f"folder: {folder}")
+    if options.out is None:
+        say(f"here: --backbone {options.name}")
+        say(f"for a machine without a network: actionprompt weights get {options.name} --out DIR, and copy DIR there")
+    else:
+        say(f"copy {folder} to a machine without a network, and give it there: --backbone {folder.name}")
+    return 0
+
+
+def describe(folder: Path) -> str:
+    """What a folder holds, from its model as it is loaded: every weight is accounted for and finite."""
+    if read_json(folder / "config.json").get("model_type") == "chinese_clip":
+        tower = load_chinese_text(folder)
+        count = sum(parameter.numel() for parameter in tower.parameters())
+        return f"Chinese text tower, embeddings of {tower.projection.out_features}, {count / 1e6:.1f} M parameters"
+    clip = load_clip(folder)
+    count = sum(parameter.numel() for parameter in clip.parameters())
+    return (
+        f"embeddings of {clip.embed_dim}, images of {clip.image.image_size} px, {count / 1e6:.1f} M parameters, "
+        f"sha256 {clip.fingerprint()}"
+    )
+
+
+def list_known() -> int:
+    tiny = load_clip(TINY)
+    table = Table(Column("name", no_wrap=True), "width", "image px", "licence", "here", box=box.SIMPLE)
+    for name, facts in KNOWN.items():
+        table.add_row(name, *facts, "yes" if hub.cached(name) else "no")
+    table.add_row(TINY, str(tiny.embed_dim), str(tiny.image.image_size), "Apache-2.0", "yes")
+    out.print(table)
+    say(f"{AUTO} is {DEFAULT}; {TINY} ships with the program and knows ActionWorld's drawings alone.")
+    say("Any other CLIP in Hugging Face format works: its name on the hub, its folder, or an OpenAI .pt file.")
+    return 0
