@@ -15,7 +15,7 @@ from actionprompt.apps.teach import held_out
 from actionprompt.clips import Clip, ClipList
 from actionprompt.config import DataConfig
 from actionprompt.video import write_video
-from actionprompt.weights import load_clip
+from actionprompt.weights import TINY_WARNING, load_clip
 
 QUICK = replace(teach.TRAIN, epochs=15, lr=1e-2, warmup_epochs=1.0, num_workers=0)
 COLOURS = ("red", "green", "blue")
@@ -263,3 +263,10 @@ def test_wrong_clips_are_named(films, tmp_path):
     with pytest.raises(ValueError, match=r"1 of 7 clips cannot be read: \S*broken\.mp4 \(.+\); leave them out"):
         run({"red": red, "green": [*green, tmp_path / "broken.mp4"]}, tmp_path / "x")
     assert not (tmp_path / "x").exists(), "nothing is written for a wrong request"
+
+
+def test_taught_on_tiny_with_clips_that_it_does_not_know(films, tmp_path):
+    clips = {name: found[:1] for name, found in films.items()}
+    taught = teach.teach(clips, tmp_path / "mine", backbone="tiny", config=QUICK, device="cpu")
+    assert taught.warnings[0] == manifest_of(tmp_path)["warnings"][0] == TINY_WARNING
+    assert TINY_WARNING in prediction.load(tmp_path / "mine").warnings([films["red"][0]])

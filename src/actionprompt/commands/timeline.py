@@ -88,7 +88,7 @@ def main(args: Sequence[str]) -> int:
     truths = _truths(options.truth, paths, predictor.class_names)
     said = predictor.warnings(paths)
     for line in said:
-        note("note:", line)
+        note("warning:", line)
     made: list[Timeline] = []
     broken: list[Broken] = []
     for number, (path, stem) in enumerate(zip(paths, stems, strict=True), start=1):
@@ -106,7 +106,7 @@ def main(args: Sequence[str]) -> int:
         made.append(answer)
         for line in answer.warnings:
             if line not in said:
-                note("note:", f"{path}: {line}")
+                note("warning:", f"{path}: {line}")
         _write(answer, options.out / stem)
         if options.video:
             with bar("seconds of film") as progress:

@@ -31,6 +31,7 @@ from actionprompt.features import CachedFeatures
 from actionprompt.method import Method
 from actionprompt.training import Step, train
 from actionprompt.weights import AUTO, load_clip, load_named
+from actionprompt.world.drawn import tiny_warnings
 
 __all__ = ["CONFIG", "DATA", "METHOD", "TRAIN", "HeldOut", "NoneOfThese", "Point", "Taught", "parse", "teach"]
 
@@ -149,7 +150,8 @@ def _teach(
     learner = _Learner(method, clip_list, stored, config, data_config, device, on_step)
     place = len(clip_list.class_names) - 1 if background is not None else None
     found = _cross_validate(learner, clip_list, stored, data_config, place)
-    numbers, warnings = _count(clip_list), list(found.warnings)
+    numbers = _count(clip_list)
+    warnings = [*tiny_warnings(method, [clip.path for clip in new.clips]), *found.warnings]
     facts = {
         "held_out_top1": found.held_out.top1 if found.held_out is not None else None,
         "cross_validation": found.held_out.as_json() if found.held_out is not None else None,
