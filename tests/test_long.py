@@ -162,6 +162,7 @@ def test_frames_show_what_the_annotation_says(shots):
                 assert set(shot.performance.state) == {"standing"}
 
 
+@pytest.mark.slow
 def test_an_action_is_done_once_and_the_second_of_a_pair_backwards(shots):
     seen = set()
     for video in VIDEOS[::6]:
@@ -189,6 +190,7 @@ def test_an_action_is_done_once_and_the_second_of_a_pair_backwards(shots):
     assert seen == set(CLASS_NAMES)
 
 
+@pytest.mark.slow
 def test_a_cut_is_no_proof_of_a_boundary(shots):
     boundaries = cuts = 0
     for video in VIDEOS[::12]:
@@ -201,6 +203,7 @@ def test_a_cut_is_no_proof_of_a_boundary(shots):
     assert 0.55 < boundaries / cuts < 0.75
 
 
+@pytest.mark.slow
 def test_the_place_does_not_tell_the_action(shots):
     """A place is the home of four of 36 classes."""
     homes = {name: a.home for a in ACTIVITIES for name in a.names}

@@ -199,6 +199,7 @@ def test_views_are_pooled_as_in_evaluation(clip):
         torch.testing.assert_close(pooled[0], by_hand)
 
 
+@pytest.mark.slow
 def test_null_prompts_tell_unknown_actions_better_than_the_highest_softmax(tmp_path):
     """Half of the classes of ActionWorld are asked for, clips of all are shown; the embedded CLIP."""
     clips = actionworld.load(tmp_path, part="test", size="mini")

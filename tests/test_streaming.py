@@ -11,7 +11,7 @@ from videos import number_of, numbered_frame, numbers_of, rewrite, write_numbere
 NUM_FRAMES = 50
 KINDS = {
     "h264.mp4": {"options": {"bf": "2"}},
-    "large.mp4": {"height_px": 480, "width_px": 854, "options": {"bf": "2", "preset": "veryfast"}},
+    "large.mp4": {"height_px": 400, "width_px": 640, "options": {"bf": "2", "preset": "veryfast"}},
     "hevc.mkv": {"codec": "libx265", "options": {"x265-params": "log-level=none"}},
     "mpeg4.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
     "mpeg2.ts": {"codec": "mpeg2video", "options": {"bf": "2", "b": "2M"}},

@@ -508,6 +508,7 @@ def test_times_of_a_film_increase(tmp_path, times):
         writing.write_film(tmp_path / "x.mp4", iter(()), 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sound"),
     [

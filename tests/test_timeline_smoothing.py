@@ -56,14 +56,14 @@ def test_one_wrong_window_is_smoothed_away_and_a_long_action_is_not():
     scores = np.full((40, 3), 0.1)
     scores[:20, 0] = scores[20:, 1] = 0.8
     scores[7] = [0.3, 0.1, 0.6]
-    options = {"hop_s": 0.5, "stay_s": 5.0, "min_s": 1.0}
+    options = {"hop_s": 0.5, "stay_s": 5.0, "min_s": 1.0, "evidence": 0.25}
     assert runs(smooth(scores, **options)) == [(0, 0, 20), (1, 20, 40)]
     assert len(runs(scores.argmax(1))) == 4
 
 
 def test_one_state_and_one_window():
-    assert smooth(np.ones((5, 1)), hop_s=1, stay_s=1, min_s=0).tolist() == [0] * 5
-    assert smooth(np.array([[0.2, 0.8]]), hop_s=1, stay_s=1, min_s=9).tolist() == [1]
+    assert smooth(np.ones((5, 1)), hop_s=1, stay_s=1, min_s=0, evidence=1).tolist() == [0] * 5
+    assert smooth(np.array([[0.2, 0.8]]), hop_s=1, stay_s=1, min_s=9, evidence=1).tolist() == [1]
 
 
 def test_a_stay_probability_of_one_never_moves():
@@ -72,8 +72,8 @@ def test_a_stay_probability_of_one_never_moves():
 
 @pytest.mark.parametrize("wrong", [{"hop_s": 0.0}, {"stay_s": -1.0}, {"min_s": float("nan")}])
 def test_times_that_are_none_are_refused(wrong):
-    options = {"hop_s": 0.5, "stay_s": 5.0, "min_s": 1.0} | wrong
+    options = {"hop_s": 0.5, "stay_s": 5.0, "min_s": 1.0, "evidence": 0.25} | wrong
     with pytest.raises(ValueError, match="expected seconds above 0"):
         smooth(np.ones((3, 2)) / 2, **options)
     with pytest.raises(ValueError, match="at least one window"):
-        smooth(np.ones((0, 2)), hop_s=1, stay_s=1, min_s=0)
+        smooth(np.ones((0, 2)), hop_s=1, stay_s=1, min_s=0, evidence=1)

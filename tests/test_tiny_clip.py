@@ -211,6 +211,7 @@ def test_patches_with_the_figure_are_seen_first(clip):
     assert kept[0] == kept[40] == 16 < kept[60] < kept[80] == kept[100] == 49
 
 
+@pytest.mark.slow
 def test_training_resumes_exactly(tmp_path, monkeypatch):
     """Killed after a checkpoint and restarted from other random weights: the result equals an uninterrupted run."""
     monkeypatch.setattr(train_clip, "CHECKPOINT_EVERY", 2)

@@ -106,7 +106,7 @@ class Predictor:
     ) -> None:
         check_type(config, DataConfig, "config")
         self.method, self.config, self.none_below = method.eval(), config, none_below
-        self.none, self.independent, self.can_reject, self.facts = bool(none), independent, can_reject, dict(facts)
+        self.independent, self.can_reject, self.facts = independent, can_reject, dict(facts)
         self.device = find_device(device)
         self._names, self._nulls = method.class_names, none_of_these.NO_NAMES
         self._judge: Method | None = None
@@ -115,13 +115,19 @@ class Predictor:
             if method.class_names[-1:] != (background,) or len(method.class_names) < 2:
                 raise ValueError(f"expected the background {background!r} to be the last of the model's classes")
             self._names = method.class_names[:-1]
-            self.none = self.none or not independent
-        if none is None and not independent:
-            self.none = True
-            self.none = not self._asks_nulls or self._judges or not method.trained_state()
+        self._wants_none = none
+        self._decide_none()
         if self._asks_nulls:
             names_zh = method.class_names_zh
             self._set_classes(self._names, names_zh[: len(self._names)] if names_zh is not None else None)
+
+    def _decide_none(self) -> None:
+        """Whether none of these is an answer: where it was wanted, or there is a background; by default where it can be
+        told well."""
+        self.none = bool(self._wants_none) or self.background is not None
+        if self._wants_none is None and not self.independent:
+            self.none = True
+            self.none = not self._asks_nulls or self._judges or not self.method.trained_state()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -130,9 +136,8 @@ class Predictor:
 
     def set_classes(self, names: Iterable[str], names_zh: Iterable[str] | None = None) -> None:
         """Recognise these names from now on. ValueError where the model's head is closed and has other names."""
-        if self.background is not None:
-            self.background, self.none = None, False
-        self.none_below = None
+        self.background = self.none_below = None
+        self._decide_none()
         self._set_classes(listed(names), listed(names_zh) if names_zh is not None else None)
 
     @torch.no_grad()

@@ -33,10 +33,10 @@ from actionprompt.prediction import Predictor
 __all__ = ["Segment", "Timeline", "Window", "timeline"]
 
 WINDOW_S, HOP_S = 2.0, 0.5
-STAY_S = 4.0
+STAY_S = 2.0
 """Usual length of an action in the hidden Markov model (`smoothing`). Chosen with `MIN_S` and `smoothing.EVIDENCE` on
 long validation videos of ActionWorld (results/timeline.md)."""
-MIN_S = 1.0
+MIN_S = 1.5
 """No segment is shorter."""
 FRAMES_AT_ONCE = 32
 """Frames that go through the image tower together."""
@@ -89,13 +89,15 @@ def timeline(
         for start, end, row in zip(starts, ends, rows)
     )
 
+    evidence = smoothing.EVIDENCE[has_none]
+    smoothed = partial(smoothing.smooth, hop_s=hop_s, stay_s=stay_s, min_s=min_s, evidence=evidence)
     segments = cut(
         rows, centres, duration_s, predictor.class_names, independent=predictor.independent,
-        smooth=partial(smoothing.smooth, hop_s=hop_s, stay_s=stay_s, min_s=min_s) if smooth else None,
+        smooth=smoothed if smooth else None,
     )  # fmt: skip
     settings = {
         "window_s": window_s, "hop_s": hop_s, "frames_per_window": times.shape[1],
-        "smoothing": {"stay_s": stay_s, "min_s": min_s} if smooth else None,
+        "smoothing": {"stay_s": stay_s, "min_s": min_s, "evidence": evidence} if smooth else None,
     }  # fmt: skip
     return Timeline(
         path=Path(path),

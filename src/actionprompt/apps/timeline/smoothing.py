@@ -21,14 +21,14 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int64
 
-EVIDENCE = 1.0
-"""a, at the default window and hop."""
+EVIDENCE = {False: 1.0, True: 0.5}
+"""a, at the default window and hop, without "none of these" and with it, whose probability is high for minutes."""
 FLOOR = 1e-6
 """The lowest probability that counts: no single window forbids an answer."""
 
 
 def smooth(
-    scores: Float[np.ndarray, "W K"], *, hop_s: float, stay_s: float, min_s: float, evidence: float = EVIDENCE
+    scores: Float[np.ndarray, "W K"], *, hop_s: float, stay_s: float, min_s: float, evidence: float
 ) -> Int64[np.ndarray, " W"]:
     """The most probable answer of every window.
 
