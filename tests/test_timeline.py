@@ -171,8 +171,8 @@ def test_bad_arguments_are_one_line(staged, tmp_path):
         ({"window_s": 0}, "above 0"), ({"hop_s": -1.0}, "above 0"), ({"hop_s": 3.0}, "parts are not seen"),
         ({"stay_s": 0.0}, "expected seconds above 0"), ({"window_s": float("nan")}, "above 0"),
     ):  # fmt: skip
-        with pytest.raises(ValueError, match=reason):
-            timeline(predictor, staged, **options)
+        with pytest.raises(ValueError, match=reason):  # before anything is read
+            timeline(predictor, tmp_path / "absent.mp4", **options)
     with pytest.raises(video.VideoDecodeError, match="no time stamps"):
         timeline(predictor, tmp_path)
     flow = Predictor(methods.build("i3d_flow", load_clip("tiny"), ("a", "b")), DataConfig(num_frames=64))

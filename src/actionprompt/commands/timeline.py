@@ -175,6 +175,8 @@ def segments_table(answer: Timeline) -> Table:
     for segment in answer.segments[:MOST_ROWS]:
         label = shown(segment.label) if segment.label is not None else f"[dim]{NONE}[/]"
         table.add_row(clock(segment.start_s), clock(segment.end_s), label, f"{100 * segment.score:.0f} %")
+    if not answer.segments:
+        table.add_row("0:00.0", clock(answer.duration_s), "[dim]no label[/]", "")
     if len(answer.segments) > MOST_ROWS:
         table.add_row("", "", f"and {len(answer.segments) - MOST_ROWS} more", "")
     return table

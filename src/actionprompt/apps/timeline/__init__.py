@@ -71,6 +71,8 @@ def timeline(
         raise ValueError(f"expected window_s and hop_s above 0, got {window_s:g} and {hop_s:g}")
     if hop_s > window_s:
         raise ValueError(f"expected hop_s of at most window_s, or parts are not seen, got {hop_s:g} and {window_s:g}")
+    if smooth:
+        smoothing.check(hop_s, stay_s, min_s)
     if predictor.method.flow is not None:
         raise ValueError(f"{predictor.method.name} takes optical flow, and a timeline is made of RGB frames")
     check_frames(predictor.method, predictor.config)

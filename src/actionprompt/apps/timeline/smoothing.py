@@ -39,13 +39,18 @@ def smooth(
     """
     if not len(scores):
         raise ValueError("expected at least one window, got none")
+    check(hop_s, stay_s, min_s)
+    seen = evidence * np.log(np.maximum(scores, FLOOR))
+    return viterbi(seen, stay=math.exp(-hop_s / stay_s), min_windows=max(1, math.ceil(min_s / hop_s - 1e-9)))
+
+
+def check(hop_s: float, stay_s: float, min_s: float) -> None:
+    """Raise ValueError for times that cannot be."""
     if not (hop_s > 0 and stay_s > 0 and min_s >= 0):
         raise ValueError(
             f"expected seconds above 0, and a minimum of at least 0, got hop_s={hop_s:g}, stay_s={stay_s:g}, "
             f"min_s={min_s:g}"
         )
-    seen = evidence * np.log(np.maximum(scores, FLOOR))
-    return viterbi(seen, stay=math.exp(-hop_s / stay_s), min_windows=max(1, math.ceil(min_s / hop_s - 1e-9)))
 
 
 def viterbi(seen: Float[np.ndarray, "W K"], *, stay: float, min_windows: int = 1) -> Int64[np.ndarray, " W"]:
