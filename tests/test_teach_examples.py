@@ -268,7 +268,7 @@ def test_everything_is_printed_and_written(long, tmp_path, monkeypatch, capsys):
     assert "MB, no frames) are kept in" in said
     found = json.loads((tmp_path / "m.json").read_text())
     assert found["held_out"]["confusion"] == [[5, 0, 0], [0, 5, 0], [0, 0, 5]]
-    assert [point["num_clips"] for point in found["curve"]] == [15, 15, 15]
+    assert [point["num_clips"] for point in found["curve"]] == [15, 15]
     assert found["none_of_these"]["num_unknown"] == 15
     assert found["num_clips"] == {"red": 5, "green": 5, "blue": 5}
     few = [f"{name}={paths[0]}" for name, paths in spans(long).items()]
