@@ -68,3 +68,18 @@ def test_fifty_interrupts(root, tmp_path):
         assert (code, "Traceback" in said, said.count("interrupted; ")) == (130, False, 1), said
         assert took_s < 5
         assert not list(out.glob(".writer-*.lock"))
+
+
+def test_a_worker_whose_parent_was_interrupted_says_nothing():
+    """multiprocessing's thread that hands tensors over prints what it raises through `sys.excepthook`."""
+    code = (
+        "import sys\n"
+        "from actionprompt import data\n"
+        "data._start_worker(0)\n"
+        "for error in (ConnectionResetError(104, 'reset'), EOFError(), ValueError('said')):\n"
+        "    try:\n        raise error\n"
+        "    except Exception:\n        sys.excepthook(*sys.exc_info())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.rstrip().endswith("ValueError: said")

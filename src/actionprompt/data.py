@@ -5,10 +5,12 @@ S side of the model's input.
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -237,7 +239,14 @@ def _not_interrupted() -> Iterator[None]:
 
 def _start_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _unless_cut_off
     torch.set_num_threads(1)  # the workers themselves are the parallelism
+
+
+def _unless_cut_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """In a worker: errors are printed as usual, but not that its parent, which was interrupted, fetches no more."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _end(loaded: Any, grace_s: float = 1.0) -> None:
