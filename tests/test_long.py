@@ -117,9 +117,9 @@ def shots(monkeypatch):
 
     monkeypatch.setattr(long, "Take", take)
     monkeypatch.setattr(long.render, "render", render)
-    monkeypatch.setattr(long, "_empty", lambda clock, camera, *scenery: render(
-        clock, None, camera, place=scenery[0], background=scenery[1], size_px=scenery[2]
-    ))  # fmt: skip
+    monkeypatch.setattr(
+        long.render, "render_empty", lambda clock, camera, **scenery: render(clock, None, camera, **scenery)
+    )
 
     def play(video: Long, *, first: bool = False) -> list[Shot]:
         found.clear()
@@ -227,7 +227,7 @@ def test_an_empty_pause_shows_what_is_behind_the_actor():
     rng = np.random.default_rng(0)
     camera = sample_camera(rng, (0.0, 90.0), mirrored=False)
     take = Take(sample_actor(1001), rng, np.arange(20) / FPS, "left")
-    empty = np.stack(list(long._empty(take, camera, "park", 1001, 64)))
+    empty = np.stack(list(long.render.render_empty(take, camera, place="park", background=1001, size_px=64)))
     idle = long.render.render(take, long.idle(take), camera, place="park", background=1001, size_px=64)
     same = (empty == idle).all(-1).mean()
     assert 0.7 < same < 0.97

@@ -294,6 +294,10 @@ def test_names_of_the_files_never_meet(tmp_path):
     paths = [tmp_path / name for name in ("a.mp4", "b/a.mp4", "b/c.mp4", "b/c.mov", "d.x.mp4")]
     assert output_names(paths) == ["a", "b/a", "b/c.mp4", "b/c.mov", "d.x"]
     assert output_names(paths[:1]) == ["a"]
+    paths = [tmp_path / name for name in ("summary.mp4", "measured.avi", "x/summary.mp4", "A.mp4", "a.mov")]
+    assert output_names(paths) == ["summary.mp4", "measured.avi", "x/summary", "A.mp4", "a.mov"]
+    paths = [tmp_path / name for name in ("a.mp4", "a.avi", "a.mp4.mkv")]
+    assert output_names(paths) == ["a.mp4", "a.avi", "a.mp4.mkv"]
 
 
 @pytest.mark.slow

@@ -158,9 +158,9 @@ def _build(path: str | Path, manifest: dict[str, Any], clip: CLIP, num_trained: 
 
 
 def seen_in_training(model: str | Path, clips: ClipList) -> list[str] | None:
-    """The keys of those of `clips` that a model was trained on: the same videos, or overlapping spans of
-    them, whatever they are called. For a model of version 0.1.0 the same keys; None if the model was saved without a
-    list of its clips."""
+    """The keys of those of `clips` that a model was trained on: the same videos, or overlapping spans of them, whatever
+    they are called. For a model of version 0.1.0 the same keys; None if the model was saved without a list of its
+    clips."""
     path = Path(read_manifest(Path(model))["folder"]) / TRAINED_CLIPS
     if not path.is_file():
         return None

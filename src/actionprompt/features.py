@@ -219,12 +219,11 @@ def _checksum(path: Path, array: bytes) -> bytes:
 
 
 def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: int) -> str:
-    own = type(method).encode is not Method.encode
     views = {k: v for k, v in to_json(config).items() if k not in ("augment", "pooling")}
     spec = {
         "version": VERSION,
         "backbone": method.clip_sha256,
-        "encode": [type(method).__module__, to_json(method.config)] if own else "image tower",
+        "encode": "image tower" if method.encodes_frames else [type(method).__module__, to_json(method.config)],
         "views": views,
         "seed": seed if config.random_groups else None,
         "pixels": [method.clip.image.image_size, method.clip.mean, method.clip.std],

@@ -29,6 +29,10 @@ from actionprompt import labels as label_files
 from actionprompt.clips import Broken, ClipList, listed, some
 from actionprompt.config import DataConfig, TrainConfig, from_json, update
 
+NONE = "none of these"
+"""As an answer."""
+STDOUT = Path("-")
+"""As a file to write to."""
 PIPE_CLOSED = 141
 """128 + SIGPIPE: the exit code of a program that writes into a pipe whose reader has gone."""
 
@@ -289,6 +293,25 @@ class Clips:
             there, gone = len(clips.clips), len(clips.missing)
             note("missing:", f"{gone} of {there + gone} clips of {clips.name}: {some(clips.missing, 5)}")
         return clips
+
+
+def find_predictor(options: Any, names: tuple[str, ...] | None, *, fit: Any = None) -> Any:
+    """The predictor of --model, or of zero-shot recognition of these names; the backbone is fetched before where it is
+    not here. `fit` is a `DataConfig.fit`; None: the usual one.
+
+    Raises:
+        ValueError: neither a model nor names, or as `prediction.load` and `prediction.zero_shot`.
+    """
+    from actionprompt import prediction, weights  # they import torch, which --help and list do without
+
+    asked: Any = {"none": options.none, "independent": options.independent}
+    if options.model is not None:
+        backbone = options.backbone and fetch(options.backbone)
+        return prediction.load(options.model, class_names=names, backbone=backbone, fit=fit, **asked)
+    if names is None:
+        raise ValueError('expected --model RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
+    config = DataConfig(fit=fit or "auto")
+    return prediction.zero_shot(names, backbone=fetch(options.backbone or weights.AUTO), config=config, **asked)
 
 
 def class_names(text: str | None, file: Path | None) -> tuple[str, ...] | None:

@@ -15,11 +15,13 @@ from rich.cells import cell_len, set_cell_size
 from actionprompt import files
 from actionprompt.clips import Broken, find_videos
 from actionprompt.commands._shared import (
+    NONE,
+    STDOUT,
     bar,
     check_least,
     class_names,
     cut,
-    fetch,
+    find_predictor,
     note,
     out,
     parse,
@@ -28,13 +30,9 @@ from actionprompt.commands._shared import (
     to_stdout,
     visible,
 )
-from actionprompt.config import DataConfig
 from actionprompt.files import no_formula
-from actionprompt.prediction import Prediction, Predictor, load, zero_shot
-from actionprompt.weights import AUTO
+from actionprompt.prediction import Prediction, Predictor
 
-STDOUT = Path("-")
-NONE = "none of these"
 GAP, SHORTEST_NAME = 2, 20
 """Columns between two cells, and what a table leaves for the name of a video at least."""
 
@@ -84,7 +82,7 @@ def main(args: Sequence[str]) -> int:
     for path, option in outputs:
         if path is not None and path != STDOUT:
             files.check_output(path, option)
-    predictor = _predictor(options, names)
+    predictor = find_predictor(options, names, fit=options.fit)
     warnings = predictor.warnings(paths)
     for line in warnings:
         note("warning:", line)
@@ -113,17 +111,6 @@ def main(args: Sequence[str]) -> int:
     if show.failed is not None:
         raise show.failed
     return 1 if broken else 0
-
-
-def _predictor(options: Predict, names: tuple[str, ...] | None) -> Predictor:
-    asked: Any = {"none": options.none, "independent": options.independent}
-    if options.model is not None:
-        backbone = options.backbone and fetch(options.backbone)
-        return load(options.model, class_names=names, backbone=backbone, fit=options.fit, **asked)
-    if names is None:
-        raise ValueError('expected --model RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
-    config = DataConfig(fit=options.fit or "auto")
-    return zero_shot(names, backbone=fetch(options.backbone or AUTO), config=config, **asked)
 
 
 def _answers(

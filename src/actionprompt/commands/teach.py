@@ -15,13 +15,24 @@ from rich.table import Table
 from actionprompt import files
 from actionprompt.apps.teach import HeldOut, Taught, teach
 from actionprompt.apps.teach import parse as read_clips
-from actionprompt.commands._shared import Clips, bar, check_folder, fetch, note, out, parse, say, shown, to_stdout
+from actionprompt.commands._shared import (
+    STDOUT,
+    Clips,
+    bar,
+    check_folder,
+    fetch,
+    note,
+    out,
+    parse,
+    say,
+    shown,
+    to_stdout,
+)
 from actionprompt.config import to_json
 from actionprompt.weights import AUTO
 
 NONE = "none"
 """As a name on the command line: the background class."""
-STDOUT = Path("-")
 MOST_COLUMNS = 12
 """Classes that a confusion table shows; a larger one would not fit the terminal."""
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import tyro
 from rich.table import Column, Table
 
-from actionprompt import files, weights
+from actionprompt import files
 from actionprompt.apps import timeline as engine
 from actionprompt.apps.timeline import Timeline, captions, film, picture, truth
 from actionprompt.clips import Broken, find_videos
 from actionprompt.commands._shared import (
+    NONE,
     bar,
     check_folder,
     class_names,
-    fetch,
+    find_predictor,
     note,
     out,
     parse,
@@ -28,10 +29,8 @@ from actionprompt.commands._shared import (
     shown,
 )
 from actionprompt.config import to_json
-from actionprompt.prediction import Predictor, load, zero_shot
 from actionprompt.video import VideoDecodeError
 
-NONE = "none of these"
 SUMMARY, MEASURED = "summary.csv", "measured.json"
 MOST_ROWS = 40
 """Segments of one video that are printed; its CSV has all."""
@@ -84,8 +83,8 @@ def main(args: Sequence[str]) -> int:
         for path, stem in zip(paths, stems, strict=True):
             if os.path.realpath(_named(options.out / stem, ".mp4")) == os.path.realpath(path):
                 raise ValueError(f"--out: the film of {path} would take the place of the video; give another folder")
-    predictor = _predictor(options, names)
-    truths = _truths(options.truth, paths, predictor.class_names)
+    predictor = find_predictor(options, names)
+    truths = _truths(options.truth, paths, stems, predictor.class_names)
     said = predictor.warnings(paths)
     for line in said:
         note("warning:", line)
@@ -127,31 +126,27 @@ def main(args: Sequence[str]) -> int:
     return 1 if broken else 0
 
 
-def _predictor(options: Options, names: tuple[str, ...] | None) -> Predictor:
-    none, independent = options.none, options.independent
-    if options.model is not None:
-        backbone = fetch(options.backbone) if options.backbone is not None else None
-        return load(options.model, class_names=names, backbone=backbone, none=none, independent=independent)
-    if names is None:
-        raise ValueError('expected --model RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
-    return zero_shot(names, backbone=fetch(options.backbone or weights.AUTO), none=none, independent=independent)
-
-
 def output_names(paths: Sequence[Path]) -> list[str]:
     """What the files of each video are called below the output folder: its path below the folder that all share,
-    without its suffix unless two would be the same."""
+    without its suffix unless two would be the same, on a system without capitals too, or it is the name of a file for
+    all videos."""
     shared = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
     below = [Path(os.path.relpath(os.path.abspath(path), shared)) for path in paths]
     bare = [path.with_suffix("").as_posix() for path in below]
-    return [name if bare.count(name) == 1 else path.as_posix() for name, path in zip(bare, below, strict=True)]
+    taken = [name.casefold() for name in (*bare, *(Path(name).stem for name in (SUMMARY, MEASURED)))]
+    names = [name if taken.count(name.casefold()) == 1 else path.as_posix() for name, path in zip(bare, below)]
+    different = len({name.casefold() for name in names}) == len(names)
+    return names if different else [path.as_posix() for path in below]
 
 
-def _truths(given: Path | None, paths: Sequence[Path], labels: Sequence[str]) -> dict[Path, tuple[truth.Truth, ...]]:
+def _truths(
+    given: Path | None, paths: Sequence[Path], stems: Sequence[str], labels: Sequence[str]
+) -> dict[Path, tuple[truth.Truth, ...]]:
     """The annotated segments by video, read before the work starts."""
     if given is None:
         return {}
     if given.is_dir():
-        return {path: truth.read(given / f"{path.stem}.csv", labels) for path in paths}
+        return {path: truth.read(given / f"{stem}.csv", labels) for path, stem in zip(paths, stems, strict=True)}
     if len(paths) != 1:
         raise ValueError(f"--truth: expected a folder with NAME.csv for each of {len(paths)} videos, got {given}")
     return {paths[0]: truth.read(given, labels)}
@@ -189,18 +184,9 @@ def clock(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
 
 
-def seconds_by_label(answer: Timeline) -> dict[str, float]:
-    """Seconds of each answer that occurs, longest first."""
-    found: dict[str, float] = {}
-    for segment in answer.segments:
-        name = NONE if segment.label is None else segment.label
-        found[name] = found.get(name, 0.0) + segment.end_s - segment.start_s
-    return dict(sorted(found.items(), key=lambda pair: -pair[1]))
-
-
 def in_words(answer: Timeline) -> str:
     """`1:02.5: wave 30.0 s, walk 12.5 s`"""
-    parts = [f"{name} {time_s:.1f} s" for name, time_s in seconds_by_label(answer).items()]
+    parts = [f"{NONE if name is None else name} {time_s:.1f} s" for name, time_s in answer.seconds.items()]
     return f"{clock(answer.duration_s)}: {', '.join(parts) or 'no label'}"
 
 
@@ -212,8 +198,7 @@ def summary(made: Sequence[Timeline], broken: Sequence[Broken], labels: Sequence
         ["path", "duration_s", "segments", *(f"{files.no_formula(n)}_s" for n in (*labels, NONE)), "problem"]
     )
     for answer in made:
-        seconds = seconds_by_label(answer)
-        shares = [round(seconds.get(name, 0.0), 3) for name in (*labels, NONE)]
+        shares = [round(answer.seconds.get(name, 0.0), 3) for name in (*labels, None)]
         problem = files.no_formula("; ".join(answer.warnings))
         path = files.no_formula(str(answer.path))
         writer.writerow([path, round(answer.duration_s, 3), len(answer.segments), *shares, problem])

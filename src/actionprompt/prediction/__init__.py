@@ -83,8 +83,8 @@ class Predictor:
     the null prompts of a trained method, `rejects_poorly`). `independent` scores each label by itself against null
     prompts of the method, so that several can be true at once; none of these is then 1 less the highest of them.
     `can_reject` is False for a taught model for which no threshold could be chosen, which is said with its answers.
-    `background` is the method's last class where it stands for none of these: it is no
-    label, and where it is the most probable the answer is none of these. `facts` are further settings for `about`.
+    `background` is the method's last class where it stands for none of these: it is no label, and where it is the most
+    probable the answer is none of these. `facts` are further settings for `about`.
 
     Raises:
         ValueError: a background that is not the last class, or null prompts of a model that cannot be given other
@@ -194,7 +194,7 @@ class Predictor:
         if not self.none:
             return softmax(logits)
         if self.none_below is not None:
-            return none_of_these.by_threshold(logits, self.none_below)
+            return none_of_these.by_threshold(softmax(logits), self.none_below)
         if self._judge is not None:
             num_own = len(self._names)
             none = self._nulls.joint(logits[..., num_own:])[..., -1:]

@@ -36,8 +36,8 @@ GENERIC = (
 SOURCES = ("hmdb51", "kinetics400", "kinetics600", "ucf101", "ut_interaction")
 """The data sets whose class names are unrelated actions: those that name an action, not a movement of `something`."""
 MOST = 64
-"""Of their names, evenly spaced in the alphabet. All 755 add one point of AUROC on ActionWorld
-(results/timeline.md), for ten times the time to encode them."""
+"""Of their names, evenly spaced in the alphabet. All 755 add about a point of AUROC on
+ActionWorld (results/timeline.md), and are twelve times as many to encode."""
 NEAR = 0.5
 """Cosine of text embeddings, less their mean, above which a null name is near to a label."""
 WEIGHT = 2.0
@@ -118,10 +118,9 @@ def null_names(method: Method, labels: Sequence[str], *, most: int | None = MOST
     return Nulls(names, names_zh, torch.cat([always, apart[:, kept]], 1))
 
 
-def by_threshold(logits: Float[Tensor, "*N K"], below: float) -> Float[Tensor, "*N C"]:
-    """Probabilities of the labels and, last, of none of these, for a model with a rejection threshold: none of these is
-    the most probable exactly where the highest of the labels' own softmax is below the threshold."""
-    own = logits.softmax(-1)
+def by_threshold(own: Float[Tensor, "*N K"], below: float) -> Float[Tensor, "*N C"]:
+    """Probabilities of the labels alone -> of the labels and, last, of none of these, for a model with a rejection
+    threshold: none of these is the most probable exactly where no label reaches the threshold."""
     return torch.cat([own, torch.full_like(own[..., :1], below)], -1) / (1 + below)
 
 

@@ -92,8 +92,8 @@ def cached(path: str, mtime_ns: int, num_bytes: int, limits: Limits) -> Table:
             return Table(len(found), images=found)
         if num_bytes == 0:
             raise VideoDecodeError(path, "the file is empty")
-        if num_bytes < (declared := _matroska_bytes(path)):
-            raise VideoDecodeError(path, f"truncated: has {num_bytes} of its {declared} bytes")
+        if (missing := truncated(path, num_bytes)) is not None:
+            raise VideoDecodeError(path, missing)
         return scan(path, limits)
 
 
@@ -307,14 +307,17 @@ def _times(path: str, shown: list[Stamps], seen: Look) -> tuple[np.ndarray, floa
         times_s = np.array([stamp - stamps[0] for stamp in stamps], np.float64) * seen.second
         gaps = np.diff(times_s)
         if in_step(gaps):
-            last = shown[-1][2] * seen.second
-            typical = float(np.median(gaps)) if num_frames > 1 else 1 / rate if rate else last
-            if not 0 < last <= max(2 * typical, gaps.max(initial=0.0)):
-                last = typical
-            return times_s, float(times_s[-1]) + last
+            return times_s, float(times_s[-1]) + last_frame_s(shown[-1], gaps, seen)
     if not rate:
         raise VideoDecodeError(path, "has neither timestamps nor a frame rate")
     return np.arange(num_frames) / rate, num_frames / rate
+
+
+def last_frame_s(stamps: Stamps, gaps_s: Float64[np.ndarray, " N"], seen: Look) -> float:
+    """How long the last frame is shown: as its packet says, if that is not longer than others are; else as is usual."""
+    said_s, rate = stamps[2] * seen.second, plausible(seen.rate)
+    usual_s = float(np.median(gaps_s)) if len(gaps_s) else 1 / rate if rate else said_s
+    return said_s if 0 < said_s <= max(2 * usual_s, gaps_s.max(initial=0.0)) else usual_s
 
 
 def plausible(rate: float) -> float:
@@ -327,8 +330,14 @@ def in_step(gaps_s: Float64[np.ndarray, " N"]) -> bool:
     return bool(((gaps_s > 1 / _FASTEST_FPS) & (gaps_s < _LONGEST_GAP_S)).all())
 
 
+def truncated(path: str, num_bytes: int) -> str | None:
+    """What is missing of a Matroska or WebM file: FFmpeg reads a truncated one without an error."""
+    declared = _matroska_bytes(path)
+    return f"truncated: has {num_bytes} of its {declared} bytes" if num_bytes < declared else None
+
+
 def _matroska_bytes(path: str) -> int:
-    """Declared size of a Matroska or WebM file, 0 for other files. FFmpeg reads a truncated one without an error."""
+    """Declared size of a Matroska or WebM file, 0 for other files."""
     with open(path, "rb") as file:
         head = file.read(64)
     segment = head.find(b"\x18\x53\x80\x67")

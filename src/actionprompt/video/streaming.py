@@ -32,13 +32,14 @@ class Stream:
             VideoDecodeError: the video cannot be opened, or has no frames or no times (as a folder of images).
         """
         self.path, self._limits = str(path), limits or Limits.from_environment()
-        scan.check_kind(path)
+        num_bytes = scan.check_kind(path).st_size
         if Path(path).is_dir():
             raise VideoDecodeError(path, "a folder of images has no time stamps, and a timeline needs times")
         with decode_errors(path):
-            if Path(path).stat().st_size == 0:
+            if num_bytes == 0:
                 raise VideoDecodeError(path, "the file is empty")
             self._look = scan.look(self.path, self._limits)
+            self._look.damage = self._look.damage or scan.truncated(self.path, num_bytes)
             if not self._look.sizes:
                 raise VideoDecodeError(path, self._look.damage or "its video stream is empty")
             self._table = scan.by_packets(self.path, self._look)
@@ -59,6 +60,11 @@ class Stream:
     def fps(self) -> float | None:
         """Mean frames per second of what was read; None before."""
         return self.num_read / self.read_s if self.read_s else None
+
+    @property
+    def seekable(self) -> bool:
+        """Whether `read_frames` reaches single frames without decoding all that come before."""
+        return self._table is not None and self._table.jumps and not self.damage
 
     @property
     def whole_s(self) -> float:
@@ -117,10 +123,8 @@ class Stream:
         decoded = [dts for _, dts, _ in seen.stamps if dts is not None]
         gaps = np.diff(shown) * seen.second
         if len(shown) == len(seen.stamps) and decoded == sorted(decoded) and scan.in_step(gaps):
-            last = seen.stamps[-1][2] * seen.second
-            typical = float(np.median(gaps)) if len(gaps) else 1 / rate if rate else last
-            last = last if 0 < last <= max(2 * typical, gaps.max(initial=0.0)) else typical
-            return (shown[-1] - shown[0]) * seen.second + last, True
+            last_s = scan.last_frame_s(seen.stamps[-1], gaps, seen)
+            return (shown[-1] - shown[0]) * seen.second + last_s, True
         if not rate:
             raise VideoDecodeError(self.path, "has neither timestamps nor a frame rate")
         return len(seen.stamps) / rate, False

@@ -17,8 +17,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -28,7 +28,6 @@ from actionprompt.world import render
 from actionprompt.world.actions import ACTIVITIES, CLASS_NAMES, Activity
 from actionprompt.world.backgrounds import PLACES
 from actionprompt.world.build import FPS, Entry, build, write_frames
-from actionprompt.world.canvas import FRAME, HEIGHT, WIDTH
 from actionprompt.world.figure import pose
 from actionprompt.world.motion import DURATION_S, Performance, Take, hang, stand
 from actionprompt.world.scene import VERSION, Camera, pool, sample_actor, sample_camera
@@ -102,13 +101,12 @@ def play(video: Long, *, size_px: int = 112) -> Iterator[UInt8[np.ndarray, "H W 
             performance = (activity.motion if activity else idle)(take)
             view = sample_camera(rng, performance.yaw, mirrored=mirrored)
             camera = Camera(view.yaw, view.tilt, view.zoom, view.offset, view.window, room.flip, view.drift, room.light)
+            scene: dict[str, Any] = {"place": place, "background": background, "size_px": size_px}
             clock = Take(actor, rng, times[shot] - times[shot][0], take.near)  # of the camera, whatever the actor's is
             if part.empty:
-                yield from _empty(clock, camera, place, background, size_px)
+                yield from render.render_empty(clock, camera, **scene)
             else:
-                yield from render.render(
-                    clock, performance, camera, place=place, background=background, size_px=size_px
-                )
+                yield from render.render(clock, performance, camera, **scene)
 
 
 def build_long(
@@ -186,29 +184,6 @@ def _shots(rng: np.random.Generator, num_frames: int) -> Iterator[slice]:
             return
         yield slice(start, stop)
         start = stop
-
-
-def _empty(
-    take: Take, camera: Camera, place: str, background: int, size_px: int
-) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """What `render` draws, without the actor."""
-    scale = size_px * render.OVERSAMPLING / FRAME
-    behind = render._background(place, background, scale)
-    if camera.flip:
-        behind = np.ascontiguousarray(behind[:, ::-1])
-    pan, shake_x, shake_y, rate, start = camera.drift
-    turn = 2 * np.pi * rate * take.t + start
-    spare_x, spare_y = WIDTH - FRAME, HEIGHT - FRAME
-    move_x = pan * (take.t - DURATION_S / 2) + shake_x * np.sin(turn)
-    move_y = shake_y * np.sin(1.7 * turn + 1.0)
-    crop_x = np.rint(np.clip(camera.window * spare_x + move_x, 0, spare_x) * scale).astype(int)
-    crop_y = np.rint(np.clip(spare_y * 0.4 + move_y, 0, spare_y) * scale).astype(int)
-    levels = np.arange(256)[:, None] * np.asarray(camera.light)
-    table = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)[None]
-    side = size_px * render.OVERSAMPLING
-    for x, y in zip(crop_x, crop_y):
-        small = cv2.resize(behind[y : y + side, x : x + side], (size_px, size_px), interpolation=cv2.INTER_AREA)
-        yield cv2.LUT(small, table)
 
 
 def _write(here: Path, size_px: int, video: Long) -> list[Entry]:

@@ -44,9 +44,8 @@ DATA = DataConfig(fit="letterbox")
 """Letterboxed, so that the whole frame is visible: a user's action may happen at its edge."""
 TRAIN = TrainConfig(epochs=20, batch_size=32, lr=3e-3, weight_decay=0.01, warmup_epochs=5.0, label_smoothing=0.1)
 """With a handful of clips an epoch is one step, so the learning rate is thirty times that of the method's few-shot
-recipe. 20 epochs with it recognise as many clips as 50 with a third of it (five classes of five clips of ActionWorld,
-embedded CLIP, six seeds: 92.7 and 92.3 %); chosen by hand on these clips, no record was kept. With label smoothing the
-highest class probability separates known from unknown clips better."""
+recipe. With label smoothing the highest class probability separates known from unknown clips better. Chosen by hand on
+clips of ActionWorld (five classes of five clips, embedded CLIP); no record was kept."""
 MIN_CLIPS = 3
 """Clips needed per class for a rejection threshold: one is held out, and at least two are left to learn from."""
 MIN_TOP1 = 50.0

@@ -19,8 +19,7 @@ from actionprompt.method import Method
 from actionprompt.metrics import wilson
 
 MAX_FOLDS = 3
-"""Largest number of folds. Three in place of five take half of the time, and each learns from two thirds of the
-clips."""
+"""Largest number of folds: each is a training, and learns from two thirds of the clips."""
 RISE, RISE_CLIPS = 3.0, 2
 """A learning curve that rises by less than this, in percent and in clips, is flat."""
 
@@ -132,34 +131,30 @@ def folds_of(clips: ClipList, most: int = MAX_FOLDS) -> list[int]:
 
 
 def plan(clips: ClipList, folds: Sequence[int]) -> list[list[tuple[list[int], list[int]]]]:
-    """The trainings of the cross-validation: for each point of the learning curve, the last of which is that of all
-    clips of the other folds, and each fold, the positions of the clips to learn from and of those that are held out.
+    """The trainings of the cross-validation: for each point of the learning curve, and each fold, the positions of the
+    clips to learn from and of those that are held out.
 
-    There are two points, of half of the clips per class and of all: a training takes about as long as encoding the
-    clips, so more points would cost more than they tell. The half are the first ones of each class after the held-out
-    fold, in round-robin order."""
+    The last point is that of all clips of the other folds; before it, where there are enough, is one of half of them
+    per class, the first ones after the held-out fold in round-robin order. Each point takes as many trainings as there
+    are folds, which is why there are no more."""
     held_out = sorted(set(folds) - {-1})
-    parts = [
+    whole = [
         ([i for i, own in enumerate(folds) if own != fold], [i for i, own in enumerate(folds) if own == fold])
         for fold in held_out
     ]
-    if not parts:
-        return []
-    least = min(max(_numbers(clips, others)) for others, _ in parts)
-    sizes = [least // 2] if least > 1 else []
-    curve = []
-    for size in sizes:
-        point = []
-        for fold, (others, own) in zip(held_out, parts, strict=True):
-            turned = sorted(others, key=lambda i: (i // len(folds), (folds[i] - fold) % len(held_out), i))
-            seen, chosen = [0] * len(clips.class_names), []
-            for index in turned:
-                seen[clips.clips[index].label] += 1
-                if seen[clips.clips[index].label] <= size:
-                    chosen.append(index)
-            point.append((sorted(chosen), own))
-        curve.append(point)
-    return [*curve, parts]
+    half = min((max(_numbers(clips, others)) for others, _ in whole), default=0) // 2
+    if not half:
+        return [whole] if whole else []
+    part = []
+    for fold, (others, own) in zip(held_out, whole, strict=True):
+        seen, chosen = [0] * len(clips.class_names), []
+        for index in sorted(others, key=lambda i: ((folds[i] - fold) % len(held_out), i)):
+            label = clips.clips[index].label
+            if seen[label] < half:
+                chosen.append(index)
+            seen[label] += 1
+        part.append((sorted(chosen), own))
+    return [part, whole]
 
 
 def _numbers(clips: ClipList, chosen: Sequence[int]) -> list[int]:

@@ -29,6 +29,7 @@ from actionprompt.apps.timeline.answer import Segment, Timeline, Window
 from actionprompt.config import DataConfig, Progress
 from actionprompt.method import check_frames
 from actionprompt.prediction import Predictor
+from actionprompt.prediction.none_of_these import by_threshold
 
 __all__ = ["Segment", "Timeline", "Window", "timeline"]
 
@@ -84,17 +85,18 @@ def timeline(
     ends = np.minimum(starts[: len(scores)] + window_s, duration_s)
     ends[-1] = duration_s
     num_labels = len(predictor.class_names)
-    rows = scores if predictor.independent else _with_threshold(scores, predictor.none_below, num_labels)
-    has_none = rows.shape[1] > num_labels
+    has_none = scores.shape[1] > num_labels
+    if predictor.none_below is not None and not has_none and not predictor.independent:
+        scores, has_none = by_threshold(torch.from_numpy(scores), predictor.none_below).numpy(), True
     windows = tuple(
         Window(float(start), float(end), tuple(row[:num_labels].tolist()), float(row[num_labels]) if has_none else None)
-        for start, end, row in zip(starts, ends, rows)
+        for start, end, row in zip(starts, ends, scores)
     )
 
     evidence = smoothing.EVIDENCE[has_none]
     smoothed = partial(smoothing.smooth, hop_s=hop_s, stay_s=stay_s, min_s=min_s, evidence=evidence)
     segments = cut(
-        rows, centres, duration_s, predictor.class_names, independent=predictor.independent,
+        scores, centres, duration_s, predictor.class_names, independent=predictor.independent,
         smooth=smoothed if smooth else None,
     )  # fmt: skip
     settings = {
@@ -274,15 +276,6 @@ def ahead(items: Generator[Any, None, None], number: int) -> Generator[Any, None
     finally:
         stop.set()
         thread.join()
-
-
-def _with_threshold(scores: Float[np.ndarray, "W K"], below: float | None, num_labels: int) -> Float[np.ndarray, "W S"]:
-    """Scores with a column for "none of these" by a rejection threshold: it is the highest exactly where no label
-    reaches the threshold. Unchanged where there is no threshold, or the column is there already."""
-    if below is None or scores.shape[1] > num_labels:
-        return scores
-    rows = np.concatenate([scores, np.full_like(scores[:, :1], below)], 1)
-    return rows / rows.sum(1, keepdims=True)
 
 
 def _damage(stream: video.Stream) -> list[str]:

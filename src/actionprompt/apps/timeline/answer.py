@@ -20,7 +20,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a video with one answer. Segments follow each other without gaps from 0 to the end."""
+    """A part of a video with one answer. Segments follow each other without gaps from 0 to the end; not so where labels
+    are scored independently."""
 
     start_s: float
     end_s: float
@@ -46,6 +47,14 @@ class Timeline:
     """What answered: program version, method, backbone with its hash, and all settings."""
     warnings: tuple[str, ...] = ()
     """One line each: what a reader of this timeline has to know."""
+
+    @property
+    def seconds(self) -> dict[str | None, float]:
+        """The answers that segments have, and for how many seconds, longest first; None: none of these."""
+        found: dict[str | None, float] = {}
+        for segment in self.segments:
+            found[segment.label] = found.get(segment.label, 0.0) + segment.end_s - segment.start_s
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     @property
     def ok(self) -> bool:

@@ -29,11 +29,7 @@ OTHERS_MARK, NONE_MARK = len(COLOURS) * TEXTURES, len(COLOURS) * TEXTURES + 1
 
 def seconds_of(timeline: Timeline) -> dict[str, float]:
     """The labels that segments have, and for how many seconds, longest first."""
-    seconds: dict[str, float] = {}
-    for segment in timeline.segments:
-        if segment.label is not None:
-            seconds[segment.label] = seconds.get(segment.label, 0.0) + segment.end_s - segment.start_s
-    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+    return {label: time_s for label, time_s in timeline.seconds.items() if label is not None}
 
 
 def marks_of(timeline: Timeline) -> dict[str, int]:

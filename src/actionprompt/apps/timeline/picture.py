@@ -102,7 +102,7 @@ def _frames(figure: Figure, place: Any, timeline: Timeline) -> None:
     row.set(xlim=(0, timeline.duration_s), ylim=(-ROW_IN, FRAMES_IN))
     width_in = WIDTH_IN * (RIGHT - LEFT)
     try:
-        height_px, width_px = _read(timeline, [0.0])[0].shape[:2]
+        height_px, width_px = next(Stream(timeline.path).frames())[1].shape[:2]
         num_frames = max(1, min(10, int(width_in / (FRAMES_IN * width_px / height_px + 0.15))))
         shown = _key_times(timeline, num_frames)
         frames = _read(timeline, shown)
@@ -139,13 +139,16 @@ def _key_times(timeline: Timeline, num_frames: int) -> list[float]:
 
 def _read(timeline: Timeline, times_s: list[float]) -> list[UInt8[np.ndarray, "H W 3"]]:
     """What is on the screen at these times, in order; of a damaged video too."""
-    try:
+    stream = Stream(timeline.path)
+    if stream.seekable:
         first_s = video.frame_times(timeline.path, np.arange(video.count_frames(timeline.path)))
         indices = np.maximum(np.searchsorted(first_s, np.add(times_s, 1e-6), side="right") - 1, 0)
-        return list(video.read_frames(timeline.path, indices, short_side_px=2 * round(DPI * FRAMES_IN)))
-    except video.VideoDecodeError:
-        found = {place: frame for _, asked, frame in Stream(timeline.path).frames_at(times_s) for place in asked}
-        return [found[place] for place in range(len(times_s))]
+        try:
+            return list(video.read_frames(timeline.path, indices, short_side_px=2 * round(DPI * FRAMES_IN)))
+        except video.VideoDecodeError:
+            pass  # a frame is damaged: the nearest one before it that is not
+    found = {place: frame for _, asked, frame in stream.frames_at(times_s) for place in asked}
+    return [found[place] for place in range(len(times_s))]
 
 
 def _strip(axis: Axes, timeline: Timeline) -> None:
