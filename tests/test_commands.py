@@ -215,7 +215,7 @@ def test_a_full_disk_is_one_line_and_the_table_is_shown(clip, capsys):
 
 @pytest.mark.parametrize("option", ["--json", "--csv"])
 def test_outputs_are_checked_before_anything_is_loaded(option, clip, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "zero_shot", failing(AssertionError("loaded")))
+    monkeypatch.setattr(predict, "find_predictor", failing(AssertionError("loaded")))
     (tmp_path / "folder").mkdir()
     for path in ("folder", "a.mp4/x.json"):
         code, _, err = answer(["predict", str(clip), "--labels", "a,b", option, path], capsys)
