@@ -11,7 +11,9 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from actionprompt.weights import hugging_face, load_clip, random
+from actionprompt.weights import load_clip, random
+from actionprompt.weights.families import hugging_face_names
+from actionprompt.weights.tokenizer import Tokenizer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -19,31 +21,25 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def write_clip(name: str, folder: Path) -> Path:
     """`random:NAME` as a folder in Hugging Face format."""
     clip = load_clip(name)
-    size, patch, width, layers, text_width, embed_dim = random.ARCHITECTURES[name.removeprefix("random:")]
+    config = random.CONFIGS[name.removeprefix("random:")]
+    if clip.family == "clip":  # at which the small tokeniser ends a text
+        text_config = {**config["text_config"], "eos_token_id": clip.tokenizer.eos_token_id}
+        config = {**config, "text_config": text_config}
     folder.mkdir(parents=True)
-    clip.text.tokenizer.save(folder)
-    head = 64 if width >= 512 else 8
-    config = {
-        "model_type": "clip",
-        "projection_dim": embed_dim,
-        "vision_config": {
-            "hidden_size": width, "num_hidden_layers": layers, "intermediate_size": 4 * width, "image_size": size,
-            "patch_size": patch, "num_attention_heads": width // head,
-        },
-        "text_config": {
-            "hidden_size": text_width, "num_hidden_layers": min(layers, 12), "intermediate_size": 4 * text_width,
-            "num_attention_heads": text_width // head, "vocab_size": len(clip.text.tokenizer),
-            "max_position_embeddings": 77 if width >= 512 else 128, "eos_token_id": clip.text.tokenizer.eos_token_id,
-        },
-    }  # fmt: skip
-    if width >= 512:  # at full size, the tables of random weights have OpenAI's 49408 rows, but bytes alone as words
-        config["text_config"]["vocab_size"] = 49408
-        tokens = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        tokens["model"]["vocab"] |= {f"filler{i}": i for i in range(len(clip.text.tokenizer), 49408)}
-        (folder / "tokenizer.json").write_text(json.dumps(tokens), encoding="utf-8")
+    write_tokenizer(clip.tokenizer, folder, num_tokens=config["text_config"].get("vocab_size", 49408))
     (folder / "config.json").write_text(json.dumps(config))
-    save_file(hugging_face.hugging_face_names(clip.state_dict()), folder / "model.safetensors")
+    weights = hugging_face_names(clip.state_dict(), clip.family)
+    save_file({key: value.contiguous() for key, value in weights.items()}, folder / "model.safetensors")
     return folder
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, num_tokens: int) -> None:
+    """A small tokeniser with as many tokens as a published table has rows: what is not its own is never used."""
+    tokenizer.save(folder)
+    if len(tokenizer) < num_tokens:
+        found = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        found["model"]["vocab"] |= {f"filler{index}": index for index in range(len(tokenizer), num_tokens)}
+        (folder / "tokenizer.json").write_text(json.dumps(found), encoding="utf-8")
 
 
 def hash_of(content: bytes, *, large: bool) -> str:

@@ -197,7 +197,7 @@ def test_many_sentences_are_encoded_in_parts_and_kept_while_evaluating(monkeypat
     method = build(names=[f"class {i:02}" for i in range(40)]).eval()
     encode, sizes = method.clip.text.encode, []
     monkeypatch.setattr(
-        method.clip.text, "encode", lambda tokens, eot: sizes.append(len(tokens)) or encode(tokens, eot)
+        method.clip.text, "encode", lambda tokens, lengths: sizes.append(len(tokens)) or encode(tokens, lengths)
     )
     with torch.no_grad():
         first, second = method.head(frames()), method.head(frames())

@@ -2,16 +2,18 @@
 
 import gzip
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from actionprompt import backbone
-from actionprompt.weights import load_chinese_text, load_clip
+from actionprompt.backbone import CLIP, layers
+from actionprompt.weights import load_chinese_text, load_clip, random
 from actionprompt.weights.tokenizer import BPE_FILE
 
 TEXTS = ["a video of a person waving", "brushing hair", "x"]
+NANO = [name for name in [*random.CONFIGS, *random.OPEN_CLIP] if "nano" in name]
 
 
 def hf_twin(arch: str):
@@ -86,7 +88,7 @@ def test_chinese_text_equals_transformers_at_full_size(tmp_path, real_data):
     texts = ["梳头", "骑自行车", "在公园里打太极拳"]
     with torch.no_grad():
         expected = model.get_text_features(**tokenizer(texts, padding=True, return_tensors="pt")).pooler_output
-        torch.testing.assert_close(tower(texts), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(tower(texts).sentence, expected, rtol=0, atol=1e-5)
     assert (expected[0] - expected[1]).abs().max() > 1e-3
     with pytest.raises(ValueError, match="at most 512 tokens, got 602"):
         tower(["走" * 600])
@@ -103,10 +105,10 @@ def test_a_text_does_not_depend_on_its_batch():
 def test_leading_axes_of_encode_are_free():
     text = load_clip("random:nano").text
     ids = text.tokenize(TEXTS)
-    tokens, eot = text.token_embeddings(ids), text.eot_positions(ids)
+    tokens, lengths = text.token_embeddings(ids), text.lengths(ids)
     with torch.no_grad():
-        flat = text.encode(tokens, eot)
-        stacked = text.encode(torch.stack([tokens, tokens.flip(0)]), torch.stack([eot, eot.flip(0)]))
+        flat = text.encode(tokens, lengths)
+        stacked = text.encode(torch.stack([tokens, tokens.flip(0)]), torch.stack([lengths, lengths.flip(0)]))
     torch.testing.assert_close(stacked.sentence[0], flat.sentence)
     torch.testing.assert_close(stacked.sentence[1], flat.sentence.flip(0))
     assert stacked.words.shape[:2] == (2, 3)
@@ -132,14 +134,89 @@ def test_attention_bias_masks_and_weights_are_those_of_the_layer():
         assert q.shape == k.shape
 
 
-def test_gradient_checkpointing_keeps_features_and_gradients():
-    grads = []
+@pytest.mark.parametrize("name", NANO)
+def test_gradient_checkpointing_keeps_features_and_gradients(name):
+    found = []
     for enabled in (False, True):
-        clip = load_clip("random:nano")
+        clip = load_clip(f"random:{name}")
         clip.set_gradient_checkpointing(enabled)
-        clip.image(torch.ones(1, 3, 32, 32)).sum().backward()
-        grads.append(clip.image.layers[0].mlp.fc1.weight.grad)
-    torch.testing.assert_close(*grads)
+        image, text = clip.image(torch.ones(1, 3, 32, 32)), clip.text(TEXTS).sentence
+        (image.sum() + text.sum()).backward()
+        layers = (clip.image.layers[0], clip.text.layers[0])
+        found.append([image, text, *(layer.mlp.fc1.weight.grad for layer in layers)])
+    for plain, recomputed in zip(*found, strict=True):
+        torch.testing.assert_close(plain, recomputed)
+
+
+# What differs between families
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NANO)
+def test_a_frame_token_is_the_same_among_any_leading_axes(name):
+    image = load_clip(f"random:{name}").image
+    x = torch.randn(2, 3, image.num_prefix + 4, 32, generator=torch.Generator().manual_seed(0))
+    tokens = image.frame_token(x)
+    assert tokens.shape == (2, 3, 32)
+    torch.testing.assert_close(tokens[1, 2], image.frame_token(x[1, 2:])[0])
+    assert image.project(tokens).shape == (2, 3, image.embed_dim)
+    assert image.patch_tokens(x).shape == (2, 3, 4, 32)
+    patches = x.clone()
+    patches[..., image.num_prefix :, :] += 1
+    assert torch.equal(image.frame_token(patches), tokens) is (image.pieces.pooling == "class")
+
+
+@torch.no_grad()
+def test_the_probe_of_siglip_attends_as_its_attention_weights_say():
+    pool = load_clip("random:siglip-nano").image.pool
+    x = torch.randn(2, 4, 32, generator=torch.Generator().manual_seed(0))
+    weights, heads = pool.attention_weights(x), []
+    q, k, v = (getattr(pool.attention, f"{part}_proj") for part in "qkv")
+    for head in range(4):
+        own = slice(8 * head, 8 * head + 8)
+        scores = torch.stack([(q(pool.probe)[own] @ k(x[n])[:, own].T) / 8**0.5 for n in range(2)]).softmax(-1)
+        torch.testing.assert_close(weights[:, head], scores)
+        heads.append(torch.stack([scores[n] @ v(x[n])[:, own] for n in range(2)]))
+    read = pool.attention.out_proj(torch.cat(heads, -1))
+    torch.testing.assert_close(pool(x), read + pool.mlp(pool.norm(read)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NANO)
+def test_logits_are_scaled_cosines_and_a_bias_where_there_is_one(name):
+    clip = load_clip(f"random:{name}")
+    video, text = torch.randn(2, clip.embed_dim), torch.randn(3, clip.embed_dim)
+    bias = 0 if clip.logit_bias is None else clip.logit_bias
+    torch.testing.assert_close(clip.logits(video, text), clip.logit_scale.exp() * video @ text.T + bias)
+    torch.testing.assert_close(clip.score(video @ text.T), clip.logits(video, text))
+    assert (clip.logit_bias is not None) is name.startswith("siglip")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NANO)
+def test_learned_tokens_stand_behind_the_start_or_in_front_and_positions_follow_them(name):
+    text = load_clip(f"random:{name}").text
+    start, fixed = text.tokenizer.num_start, text.pieces.fixed_length
+    ids = text.tokenize(TEXTS, reserve=3)
+    tokens, lengths = text.token_embeddings(ids), text.lengths(ids)
+    context = torch.randn(1, 3, 32, generator=torch.Generator().manual_seed(0)).expand(len(TEXTS), -1, -1)
+    inserted = text.insert(tokens, context)
+    assert torch.equal(inserted[:, start : start + 3], context)
+    assert torch.equal(inserted[:, start + 3 :], tokens[:, start:])
+    assert torch.equal(inserted[:, :start], tokens[:, :start])
+    features = text.encode(inserted, lengths + 3)
+    expected = {"eot": lengths + 2, "first": 0 * lengths, "last": 0 * lengths + text.context_length - 1}
+    assert torch.equal(features.readout, expected[text.pieces.readout])
+    read = features.words[torch.arange(len(TEXTS)), features.readout]
+    torch.testing.assert_close(text.project(read), features.sentence)
+    if fixed:
+        with pytest.raises(ValueError, match=rf"expected texts padded to {text.context_length} tokens"):
+            text.encode(tokens, lengths)
+    else:  # padding reaches nothing
+        longer = torch.cat([inserted, torch.randn(len(TEXTS), 5, 32)], 1)
+        torch.testing.assert_close(text.encode(longer, lengths + 3, cut=False).sentence, features.sentence)
+    with pytest.raises(ValueError, match=rf"at most {text.context_length - 3} tokens and 3 learned ones, got"):
+        text.tokenize(["x " * text.context_length], reserve=3)
 
 
 # Loading
@@ -236,8 +313,8 @@ def test_a_hugging_face_folder_loads_and_misses_nothing(tmp_path):
     processor = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
     loaded = load_clip(tmp_path)
-    assert loaded.mean == (0.5, 0.5, 0.5)
-    assert loaded.std == (0.25, 0.25, 0.25)
+    assert loaded.pixels.mean == (0.5, 0.5, 0.5)
+    assert loaded.pixels.std == (0.25, 0.25, 0.25)
     pixels = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         expected = model.get_image_features(pixel_values=pixels).pooler_output
@@ -264,7 +341,7 @@ def test_every_wrong_name_is_answered_with_the_next_step(tmp_path):
         load_clip(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(
-        ValueError, match=r"expected a model of type 'clip', but .* is 'bert'; choose another checkpoint"
+        ValueError, match=r"expected a model of type clip, metaclip_2, .* but .* is 'bert'; choose another checkpoint"
     ):
         load_clip(tmp_path)
     with pytest.raises(
@@ -295,6 +372,23 @@ def test_the_fingerprint_follows_the_weights():
     assert clip.fingerprint() != before
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"image": {"activation": "gelu"}}, {"text": {"norm_eps": 1e-6}}, {"image_pieces": {"pooling": "mean"}},
+        {"text_pieces": {"is_causal": False}}, {"text_pieces": {"readout": "last"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_fingerprint_tells_towers_of_equal_weights_apart(changed):
+    clip = load_clip("random:nano")
+    ((part, fields),) = changed.items()
+    shape = replace(clip.shape, **{part: replace(getattr(clip.shape, part), **fields)})
+    other = CLIP(shape, clip.tokenizer, name="other")
+    other.load_state_dict(clip.state_dict())
+    assert other.fingerprint() != clip.fingerprint()
+
+
 @pytest.mark.parametrize(("causal", "masked"), [(False, False), (True, False), (False, True)])
 def test_attention_in_bf16_is_that_of_float32_and_keeps_its_type(causal, masked):
     q, k, v = torch.randn(3, 2, 4, 9, 8, generator=torch.Generator().manual_seed(0)).unbind()
@@ -304,7 +398,7 @@ def test_attention_in_bf16_is_that_of_float32_and_keeps_its_type(causal, masked)
     expected = scores.softmax(-1) @ v
     half = [x.bfloat16().requires_grad_() for x in (q, k, v)]
     with torch.autocast("cpu", torch.bfloat16):
-        y = backbone._attention(*half, bias.bfloat16() if masked else None, is_causal=causal)
+        y = layers.attention(*half, bias.bfloat16() if masked else None, is_causal=causal)
     assert y.dtype == torch.bfloat16
     torch.testing.assert_close(y.float(), expected, atol=3e-2, rtol=0)
     y.float().square().sum().backward()

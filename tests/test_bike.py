@@ -55,7 +55,7 @@ def words_by_hand(method, name: str, kind: str):
     ids = text.tokenize([sentence])[0].tolist()
     eot = len(ids) - 1
     padded = torch.tensor([ids + [0] * (text.context_length - len(ids))])
-    out = text.encode(text.token_embeddings(padded), torch.tensor([text.context_length - 1])).words[0]
+    out = text.encode(text.token_embeddings(padded), torch.tensor([text.context_length])).words[0]
     tokens = [text.projection.weight @ x for x in out]
     first = 1 + len("This is a video about".replace(" ", ""))  # SOS, then a token per letter
     return (tokens if kind == "all" else tokens[first:eot]), tokens[eot]

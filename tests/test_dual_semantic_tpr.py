@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from actionprompt import checkpoint, methods
 from actionprompt.methods import dual_semantic_tpr as dst
+from actionprompt.methods._words import label_tokens
 from actionprompt.methods.dual_semantic_tpr import Config, Prompts, join
 from actionprompt.weights import load_clip
 from actionprompt.weights.tokenizer import bpe_tokenizer
@@ -234,7 +235,7 @@ def texts(method) -> tuple[Tensor, list[Tensor], Tensor]:
             number = len(clip.text.tokenizer.encode([name])[0]) - 2
             english.append(features.sentence[0])
             words.append(clip.text.projection(features.words[0, before : before + number]))
-        chinese = dst.load_chinese_text(f"random:{clip.embed_dim}")(list(method.class_names_zh))
+        chinese = dst.load_chinese_text(f"random:{clip.embed_dim}").sentences(method.class_names_zh)
     return torch.stack(english), words, chinese
 
 
@@ -566,7 +567,7 @@ def test_label_words_are_the_label_s_own_tokens():
         method = build(Config(template=template))
         tower = load_clip("random:nano").text
         for name in ("tying knot (not on a tie)", "Sit  Down", "run"):
-            (at,) = method._label_tokens([name])
+            (at,) = label_tokens(method.text_tower, method.config.template, [name])
             assert at == list(range(at[0], at[0] + len(at)))
             sentence, alone = (tower.tokenizer.tokens(text) for text in (template.format(name), name))
             assert "".join(sentence[i] for i in at).replace("</w>", "") == "".join(alone[1:-1]).replace("</w>", "")
@@ -586,7 +587,7 @@ def test_label_words_with_the_vocabulary_of_clip(real_data):
         "tying knot (not on a tie)": ["tying", "knot", "(", "not", "on", "a", "tie", ")."],
         "smoke": ["smoke"],
     }.items():
-        (at,) = method._label_tokens([name])
+        (at,) = label_tokens(method.text_tower, method.config.template, [name])
         tokens = tower.tokenizer.tokens(f"a video about {name}.")
         assert [tokens[i].removesuffix("</w>") for i in at] == words
 

@@ -19,12 +19,14 @@ from actionprompt.weights import TINY_WARNING, load_clip
 NAMES, NAMES_ZH = ("wave", "run"), ("挥手", "跑步")
 
 
-def build(name: str, variant: str | None = None):
+def build(name: str, variant: str | None = None, *, backbone: str = "nano"):
     module = methods.get(name)
     config = module.VARIANTS[variant] if variant else module.Config()
     if hasattr(config, "num_frames"):
         config = replace(config, num_frames=4)
-    return methods.build(name, load_clip("random:nano"), NAMES, NAMES_ZH, config=config)
+    if name == "promptlearner_clip":  # its initial words are up to 17 tokens here, one for each byte
+        config = replace(config, num_context=17)
+    return methods.build(name, load_clip(f"random:{backbone}"), NAMES, NAMES_ZH, config=config)
 
 
 def clip_frames(num_frames: int = 4) -> torch.Tensor:
@@ -92,6 +94,58 @@ def test_every_method_has_maps(name):
     assert (maps.sum((-1, -2)) <= 1 + 1e-5).all()
 
 
+def probe_row(tower, tokens: torch.Tensor) -> torch.Tensor:
+    """Attention of the probe of the attention pool over the patches, averaged over the heads; tokens [P, D]."""
+    x, attention = tower.post_norm(tokens), tower.pool.attention
+    query, keys = attention.q_proj(tower.pool.probe), attention.k_proj(x)
+    d, total = len(query) // tower.num_heads, torch.zeros(len(x))
+    for h in range(tower.num_heads):
+        part = slice(h * d, (h + 1) * d)
+        total += F.softmax(keys[:, part] @ query[part] / math.sqrt(d), dim=0)
+    return total / tower.num_heads
+
+
+def test_with_an_attention_pool_the_maps_are_its_probes_attention():
+    method, frames = build("zeroshot", backbone="siglip-nano"), clip_frames()
+    with torch.no_grad():
+        maps = method.attention_maps(frames)
+        assert torch.equal(maps, method.attention_maps(frames, num_layers=1))
+        x = method.clip.image.embed(frames[1, 2:3])
+        for layer in method.clip.image.layers:
+            x = layer(x)
+        expected = probe_row(method.clip.image, x[0])
+    assert (expected - 1 / 4).abs().max() > 0.01
+    torch.testing.assert_close(maps[1, 2].flatten(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_with_an_attention_pool_the_maps_of_prompts_are_those_at_the_end_of_the_tower():
+    method, frames = build("dual_semantic_tpr", backbone="siglip2-nano"), clip_frames()
+    with torch.no_grad():
+        got, tower = method.attention_maps(frames), method.clip.image
+        x = tower.embed(frames.flatten(0, 1)).unflatten(0, (2, 4))
+        for layer, extra in zip(tower.layers, method.prompts):
+            probes = tower.pool(tower.post_norm(x.flatten(0, 1))).unflatten(0, (2, 4))
+            pieces = [piece.expand(2, 4, -1, -1) for piece in extra(probes)]
+            x = layer(torch.cat([x, *pieces], 2).flatten(0, 1)).unflatten(0, (2, 4))[:, :, :4]
+    torch.testing.assert_close(got[1, 3].flatten(), probe_row(tower, x[1, 3]), rtol=1e-5, atol=1e-6)
+    assert tower.pool.record is None
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_has_maps_with_an_attention_pool(name):
+    if name == "i3d_flow":
+        return
+    maps = build(name, backbone="siglip2-nano").eval().attention_maps(clip_frames())
+    assert maps.shape == (2, 4, 2, 2)
+    torch.testing.assert_close(maps.sum((-1, -2)), torch.ones(2, 4))
+
+
+def test_a_tower_that_averages_its_patches_has_nothing_to_show():
+    method = build("vifi_clip", backbone="clipa-nano")
+    with pytest.raises(ValueError, match=r"'random:clipa-nano' averages its patches.* need one with a class token"):
+        method.attention_maps(clip_frames())
+
+
 def test_nothing_is_taken_down_afterwards_even_after_an_error(monkeypatch):
     method = build("zeroshot")
     method.attention_maps(clip_frames())
@@ -140,6 +194,15 @@ def test_explain_shows_the_frames_the_model_saw(clip_path):
     assert [maps.shape for maps in shown.maps.values()] == [(4, 2, 2)] * 2
     assert shown.frames.shape == (4, 32, 32, 3)
     assert shown.frames[:, 16, 16, 0].tolist() == [30, 90, 150, 210]  # the centres of four segments
+
+
+@pytest.mark.parametrize("backbone", ["siglip2-nano", "chinese-clip-nano"])
+def test_explain_on_other_families(backbone, clip_path, tmp_path):
+    shown = explain.explain(clip_path, build("vita_clip", backbone=backbone), DataConfig(num_frames=4))
+    assert [maps.shape for maps in shown.maps.values()] == [(4, 2, 2)] * 2
+    assert all(maps.std() > 0 for maps in shown.maps.values())
+    explain.write(tmp_path / "shown.png", shown)
+    assert (tmp_path / "shown.png").stat().st_size
 
 
 def test_explain_passes_on_what_is_wrong_with_the_video(tmp_path):

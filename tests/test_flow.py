@@ -10,7 +10,7 @@ import pytest
 import videos
 from actionprompt import data, video
 from actionprompt.clips import Broken, Clip
-from actionprompt.config import Augment, DataConfig
+from actionprompt.config import Augment, DataConfig, Pixels
 from actionprompt.video import flow
 
 HEIGHT, WIDTH = 256, 340
@@ -267,7 +267,7 @@ SIDE = 28  # stored with a short side of 32
 
 def dataset(path: Path, config: DataConfig = CONFIG, *, training: bool = False, seed: int = 0) -> data.VideoDataset:
     clips = [Clip("a", path, 1)]
-    return data.VideoDataset(clips, config, side_px=SIDE, training=training, seed=seed, flow="dis")
+    return data.VideoDataset(clips, config, side_px=SIDE, training=training, pixels=Pixels(), seed=seed, flow="dis")
 
 
 def test_evaluation_sees_centre_windows_of_the_stored_flow(home):
@@ -301,7 +301,7 @@ def test_a_short_video_starts_again(home):
     assert sample.indices.tolist() == [[0, 1, 2, 3, 0, 1, 2, 3, 0, 1]]
     np.testing.assert_array_equal(sample.video[0, :4], sample.video[0, 4:8])
     assert dataset(path, config, training=True)[0, 0].indices.tolist() == sample.indices.tolist()
-    rgb = data.VideoDataset([Clip("a", path, 1)], config, side_px=SIDE, training=False)
+    rgb = data.VideoDataset([Clip("a", path, 1)], config, side_px=SIDE, training=False, pixels=Pixels())
     assert rgb[0, 0].indices.tolist() == [[0, 1, 2, 3, 4, 4, 4, 4, 4, 4]]  # RGB repeats its last frame, as before
 
 
@@ -363,7 +363,9 @@ def test_workers_compute_the_same_flow(home):
     paths = [pan(home / f"{i}.mp4", 8, step_px=1 + i) for i in range(3)]
     clips = [Clip(str(i), path, i) for i, path in enumerate(paths)]
     config = DataConfig(num_frames=4, sampling="dense", stride=1)
-    sets = [data.VideoDataset(clips, config, side_px=SIDE, training=False, flow="dis") for _ in range(2)]
+    sets = [
+        data.VideoDataset(clips, config, side_px=SIDE, training=False, pixels=Pixels(), flow="dis") for _ in range(2)
+    ]
     batches = [[(0, 0), (0, 1)], [(0, 2)]]
     by_workers = [batch.video for batch in data.loader(sets[0], batches, num_workers=2)]
     assert [tuple(v.shape) for v in by_workers] == [(2, 1, 4, 2, SIDE, SIDE), (1, 1, 4, 2, SIDE, SIDE)]

@@ -229,6 +229,13 @@ def test_a_tensor_too_few_too_many_or_of_another_shape_is_refused(method, clip, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backbone", ["random:siglip2-nano", "random:chinese-clip-nano"])
+def test_another_kind_of_backbone_is_refused(method, backbone, clip):
+    with pytest.raises(ValueError, match=rf"trained from OpenAI's CLIP: expected one, .* got {backbone}, a backbone"):
+        published.build(method, {}, NAMES, backbone=backbone)
+
+
 def test_prompts_of_other_classes_are_refused(clip, tmp_path):
     other = ["air drumming", "abseiling", "yoga"]
     for method in ("vifi_clip", "vita_clip"):

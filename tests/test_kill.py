@@ -25,12 +25,12 @@ def killed(folder: Path, *, points: int, at_random: int, verbs: tuple[str, ...])
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory) -> dict[str, dict]:
-    return killed(tmp_path_factory.mktemp("kills"), points=3, at_random=1, verbs=VERBS)
+    return killed(tmp_path_factory.mktemp("kills"), points=1, at_random=1, verbs=VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_killed_and_called_again_equals_undisturbed(few, verb):
-    assert few[verb]["kills"] == 4
+    assert few[verb]["kills"] == 2
     assert few[verb]["faults"] == []
 
 

@@ -361,7 +361,7 @@ def test_a_shared_context_takes_unseen_classes_through_cat_and_sa(clip):
     context = method.alignment(method.context.expand(2, -1, -1), g)
     table = clip.text.embeddings.token_embedding.weight
     sos, dot, eot = (table[i].expand(2, 1, -1) for i in clip.text.tokenize(["."])[0])
-    expected = clip.text.encode(torch.cat([sos, context, dot, eot], 1), torch.tensor([10, 10])).sentence
+    expected = clip.text.encode(torch.cat([sos, context, dot, eot], 1), torch.tensor([11, 11])).sentence
     torch.testing.assert_close(method.class_features(), expected, rtol=1e-5, atol=1e-5)
     assert (expected - g).abs().max() > 0.1
 

@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from actionprompt import checkpoint, commands, methods, prediction
+from actionprompt.clips import is_chinese
 from actionprompt.commands import _shared
 from actionprompt.commands.predict import Rows
 from actionprompt.config import DataConfig
 from actionprompt.datasets import actionworld
 from actionprompt.evaluation import pool_views
+from actionprompt.methods.zeroshot import VIDEO_TEMPLATES, VIDEO_TEMPLATES_ZH
 from actionprompt.prediction import NO_THRESHOLD, NULLS_OF_TRAINED, Prediction, Predictor, none_of_these, zero_shot
 from actionprompt.transforms import eval_views, resolve, squash
 from actionprompt.video import write_video
@@ -90,6 +93,20 @@ def test_independent_labels_do_not_compete(frames):
     torch.testing.assert_close(found[:, 3], 1 - found[:, :3].amax(1))
     one._nulls = replace(one._nulls, apart=torch.ones_like(one._nulls.apart))
     assert one.probabilities(features).shape == (5, 1)
+
+
+def test_chinese_labels_have_chinese_null_names_and_sentences():
+    clip = load_clip("random:chinese-clip-nano")
+    method = methods.build("zeroshot", clip, ["跑步", "挥手"])
+    nulls = none_of_these.null_names(method, method.class_names, most=None)
+    assert all(is_chinese(name) for name in nulls.names)
+    assert len({*nulls.names, *method.class_names}) == len(nulls.names) + 2
+    mixed = methods.build("zeroshot", clip, ["跑步", "running"])
+    rows = [clip.text.sentences([t.format(name) for t in row]) for name, row in (
+        ("跑步", VIDEO_TEMPLATES_ZH), ("running", VIDEO_TEMPLATES),
+    )]  # fmt: skip
+    expected = [F.normalize(F.normalize(row, dim=-1).mean(0), dim=-1) for row in rows]
+    torch.testing.assert_close(mixed.text, torch.stack(expected))
 
 
 @pytest.mark.parametrize("below", [0.2, 0.4, 0.9])

@@ -168,7 +168,7 @@ def number(text: str) -> float | str:
 
 SHARED: dict[str, dict[str, Any]] = {
     "dual_semantic_tpr": {  # Sec. 4.1.1, 4.1.2, Table 2
-        "resize_side": 256, "fit": "crop", "sampling": "segment", "grey": 0.2, "flip": 0.5, "multi_scale": (),
+        "resize_side": 256, "fit": "own", "sampling": "segment", "grey": 0.2, "flip": 0.5, "multi_scale": (),
         "betas": (0.9, 0.999), "warmup_epochs": 5.0, "clip_grad_norm": None,
     },
     "promptlearner_clip": {"sampling": "segment", "random_groups": True, "warmup_epochs": 5.0},  # Sec. 4.2

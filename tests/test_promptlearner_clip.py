@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from actionprompt import checkpoint, methods
-from actionprompt.backbone import TextFeatures
 from actionprompt.methods import promptlearner_clip as pl
 from actionprompt.methods.promptlearner_clip import Config
 from actionprompt.weights import load_clip
@@ -107,7 +107,7 @@ def test_what_guides_the_graph_is_made_of_context_and_class_words_alone(semantic
     meaning = method.interaction.meaning(text)
     length = method.ids.ne(513).sum(1) - 1 + 16  # without SOS and EOT; 513 is EOT and padding here
     for row, index in enumerate((0, 3)):
-        assert int(text.eot[row]) == int(length[index]) + 1
+        assert int(text.readout[row]) == int(length[index]) + 1
         words = text.words[row, 1 : int(length[index]) + 1]
         if semantics == "eot":
             close(meaning[row], text.words[row, int(length[index]) + 1])
@@ -116,7 +116,7 @@ def test_what_guides_the_graph_is_made_of_context_and_class_words_alone(semantic
             close(meaning[row], sum(words) / len(words))
         spoilt = text.words.clone()
         spoilt[row, 0] = spoilt[row, int(length[index]) + 1 :] = 1e6
-        again = method.interaction.meaning(TextFeatures(sentence=text.sentence, words=spoilt, eot=text.eot))
+        again = method.interaction.meaning(replace(text, words=spoilt))
         assert torch.equal(again[row], meaning[row])
 
 
@@ -397,7 +397,7 @@ def test_a_step_changes_the_contexts_of_the_batch_and_encodes_no_other_prompt(mo
     method = build(names=[f"class {i:03}" for i in range(200)])
     encode, sizes = method.clip.text.encode, []
     monkeypatch.setattr(
-        method.clip.text, "encode", lambda tokens, eot: sizes.append(len(tokens)) or encode(tokens, eot)
+        method.clip.text, "encode", lambda tokens, lengths: sizes.append(len(tokens)) or encode(tokens, lengths)
     )
     method.loss(frames(), LABELS)["loss"].backward()
     assert sizes == [3]
@@ -429,7 +429,7 @@ def test_many_classes_are_encoded_in_parts_for_a_prediction(monkeypatch):
     method.train().eval()
     encode, sizes = method.clip.text.encode, []
     monkeypatch.setattr(
-        method.clip.text, "encode", lambda tokens, eot: sizes.append(len(tokens)) or encode(tokens, eot)
+        method.clip.text, "encode", lambda tokens, lengths: sizes.append(len(tokens)) or encode(tokens, lengths)
     )
     for _ in range(2):
         method.head(features)

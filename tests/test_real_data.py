@@ -11,7 +11,7 @@ import torch
 
 from actionprompt import video
 from actionprompt.clips import Clip, ClipList
-from actionprompt.config import DataConfig, TrainConfig
+from actionprompt.config import DataConfig, Pixels, TrainConfig
 from actionprompt.study import pages, protocols
 from scripts import benchmark
 from videos import write_numbered
@@ -171,7 +171,7 @@ def test_letterboxed_clips_show_bars_and_the_whole_frame(bench, real_data):
     ordered = sorted(clips, key=lambda clip: bench.aspect(clip)[0])
     for clip in (ordered[0], ordered[-1]):
         info = video.probe(clip.path)
-        views = VideoDataset([clip], bench.DATA, side_px=112, training=False)[0, 0].video
+        views = VideoDataset([clip], bench.DATA, side_px=112, training=False, pixels=Pixels())[0, 0].video
         lit = views.max(axis=(0, 1, 2)) > 24
         rows, columns = lit.any(1).sum(), lit.any(0).sum()
         assert max(rows, columns) == 112

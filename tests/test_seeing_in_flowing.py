@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from actionprompt import checkpoint, data, features, methods, transforms
+from actionprompt import checkpoint, data, features, methods
 from actionprompt.clips import Clip, ClipList
 from actionprompt.config import DataConfig, TrainConfig
 from actionprompt.methods.seeing_in_flowing import VARIANTS, Config, Model, Motion, differences
@@ -22,9 +22,26 @@ NAMES = ("sit", "stand up", "wave with both hands", "run", "clap")
 FORMS = ("eot_cut", "late", "output")
 
 
+TOWERS = ("siglip-nano", "chinese-clip-nano", "altclip-nano")
+"""Without causal mask: padded to a fixed length and read at the last position; BERT, read at the first; the same with
+another projection."""
+
+
 @pytest.fixture(scope="module")
 def clip():
     return load_clip("random:nano")
+
+
+@pytest.fixture(scope="module")
+def towers():
+    """With biases and norms that are not those of a fresh tower."""
+    found = {name: load_clip(f"random:{name}") for name in ("nano", *TOWERS)}
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for tower in found.values():
+            for parameter in tower.text.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return found
 
 
 def build(clip, config: Config, names=NAMES, *, noise: float = 0.1) -> Model:
@@ -87,20 +104,20 @@ def plain_sentence(method: Model, name: str, motion: Motion) -> torch.Tensor:
     """One class sentence of one video, all tokens through all layers, its prompts moved where the form says."""
     tower, form = method.clip.text, method.config.text_form
     static = method.config.prompts == "static"
-    ids = tower.tokenize([f"{name}."])
-    tokens = tower.token_embeddings(ids)
+    ids = tower.tokenize([f"{name}."], reserve=len(method.base_prompts))
+    tokens, start = tower.token_embeddings(ids), tower.tokenizer.num_start
     prompts = method.base_prompts[None]
     if form == "eot_cut" and not static:
         prompts = method.update(prompts, motion)
-    x = tower.add_positions(torch.cat([tokens[:, :1], prompts, tokens[:, 1:]], 1))
-    num_prompts = prompts.shape[1]
+    x = tower.add_positions(torch.cat([tokens[:, :start], prompts, tokens[:, start:]], 1))
+    end = start + prompts.shape[1]
     for layer in tower.layers[:-1]:
         x = layer(x)
     if form == "late" and not static:
-        x = torch.cat([x[:, :1], method.update(x[:, 1 : 1 + num_prompts], motion), x[:, 1 + num_prompts :]], 1)
+        x = torch.cat([x[:, :start], method.update(x[:, start:end], motion), x[:, end:]], 1)
     x = tower.layers[-1](x)
-    eot = int(tower.eot_positions(ids)) + num_prompts
-    text = tower.project(tower.final_norm(x))[:, eot]
+    read = {"first": 0, "last": x.shape[1] - 1, "eot": int(tower.lengths(ids)) + prompts.shape[1] - 1}
+    text = tower.project(tower.final_norm(x))[:, read[tower.pieces.readout]]
     return method.update(text[:, None], motion)[0, 0] if form == "output" and not static else text[0]
 
 
@@ -108,16 +125,43 @@ def plain_sentence(method: Model, name: str, motion: Motion) -> torch.Tensor:
 @pytest.mark.parametrize("prompts", ["motion", "metanet", "static"])
 @pytest.mark.parametrize("form", FORMS)
 def test_text_equals_the_tower_run_plainly(clip, form, prompts, pairs_per_chunk):
-    method = build(clip, Config(text_form=form, prompts=prompts, pairs_per_chunk=pairs_per_chunk))
+    compare_text(build(clip, Config(text_form=form, prompts=prompts, pairs_per_chunk=pairs_per_chunk)))
+
+
+@pytest.mark.parametrize("prompts", ["motion", "metanet", "static"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("tower", TOWERS)
+def test_text_without_causal_mask_equals_the_tower_run_plainly(towers, tower, form, prompts):
+    assert not towers[tower].text.is_causal
+    compare_text(build(towers[tower], Config(text_form=form, prompts=prompts, pairs_per_chunk=4)))
+
+
+def compare_text(method: Model) -> None:
+    """The text of three videos against `plain_sentence`, which sees one sentence at a time."""
     with torch.no_grad():
-        motion = method.motion(frames())
+        motion = method.motion(frames(width=method.clip.embed_dim))
         text = method.text(motion).expand(3, -1, -1)
         for n in range(3):
             own = Motion(motion.tokens[n : n + 1], motion.vector[n : n + 1])
             for k, name in enumerate(NAMES):
                 torch.testing.assert_close(text[n, k], plain_sentence(method, name, own), rtol=1e-4, atol=1e-5)
-    if prompts != "static":
+    if method.config.prompts != "static":
         assert (text[0] - text[1]).abs().max() > 1e-3, "the text follows the video"
+
+
+@pytest.mark.parametrize("prompts", ["motion", "metanet", "static"])
+@pytest.mark.parametrize("form", FORMS)
+def test_shared_prefixes_and_whole_sentences_are_equal(clip, form, prompts):
+    logits, gradients = [], []
+    for shares_prefix in (True, False):
+        method = build(clip, Config(text_form=form, prompts=prompts, pairs_per_chunk=4)).train()
+        method.shares_prefix = shares_prefix
+        method(None, torch.tensor([0, 1, 4]), features=frames())["loss"].backward()
+        gradients.append({key: p.grad for key, p in method.named_parameters() if p.requires_grad})
+        with torch.no_grad():
+            logits.append(method.head(frames()))
+    torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
 
 
 def test_shared_keys_and_values_equal_causal_attention(clip):
@@ -129,11 +173,13 @@ def test_shared_keys_and_values_equal_causal_attention(clip):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_chunks_change_no_gradient(clip, form):
+@pytest.mark.parametrize("tower", ["nano", *TOWERS])
+def test_chunks_change_no_gradient(towers, tower, form):
     gradients = []
     for pairs_per_chunk in (512, 4):
-        method = build(clip, Config(text_form=form, pairs_per_chunk=pairs_per_chunk)).train()
-        method(None, torch.tensor([0, 1, 4]), features=frames())["loss"].backward()
+        method = build(towers[tower], Config(text_form=form, pairs_per_chunk=pairs_per_chunk)).train()
+        x = frames(width=method.clip.embed_dim)
+        method(None, torch.tensor([0, 1, 4]), features=x)["loss"].backward()
         gradients.append({key: p.grad for key, p in method.named_parameters() if p.requires_grad})
     for key, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][key], gradient, rtol=1e-4, atol=1e-5)
@@ -150,6 +196,24 @@ def test_many_views_are_taken_in_groups(clip, monkeypatch):
     assert max(sizes) == 64 // len(NAMES)
     assert sum(sizes) == 80
     torch.testing.assert_close(grouped, method.head(x).detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["late", "output"])
+@pytest.mark.parametrize("tower", TOWERS)
+def test_without_causal_mask_the_early_layers_run_once_per_class_list(towers, tower, form, monkeypatch):
+    method = build(towers[tower], Config(text_form=form, pairs_per_chunk=2))
+    sizes = []
+    whole = Model._whole
+    monkeypatch.setattr(
+        Model, "_whole", lambda self, c, prompts: (sizes.append(len(self.tokens[c])), whole(self, c, prompts))[1]
+    )
+    x = frames(width=method.clip.embed_dim)
+    with torch.no_grad():
+        assert torch.equal(method.head(x), method.head(x))
+        assert sizes == [2, 2, 1]
+        method.set_classes(NAMES[:2])
+        assert method.head(x).shape == (3, 2)
+        assert sizes == [2, 2, 1, 2]
 
 
 def test_the_early_layers_run_once_per_class_list(clip, monkeypatch):
@@ -185,6 +249,10 @@ def test_the_form_follows_the_number_of_classes_and_is_recorded(clip, tmp_path):
     assert methods.build("seeing_in_flowing", clip, many[:50]).config.text_form == "eot_cut"
     method = methods.build("seeing_in_flowing", clip, many)
     assert method.config.text_form == "late"
+    not_causal = methods.build(
+        "seeing_in_flowing", load_clip("random:siglip-nano"), many[:2], config=Config(num_prompts=2)
+    )
+    assert not_causal.config.text_form == "late"
     forced = methods.build("seeing_in_flowing", clip, many, config=Config(text_form="eot_cut"))
     assert forced.config.text_form == "eot_cut"
     with torch.no_grad():
@@ -209,7 +277,7 @@ def test_training_starts_at_mean_pooled_clip_with_the_base_prompts(clip, form):
             scale.zero_()
         prompts = method.base_prompts.expand(len(NAMES), -1, -1)
         text = clip.text.encode(
-            torch.cat([tokens[:, :1], prompts, tokens[:, 1:]], 1), clip.text.eot_positions(ids) + len(prompts[0])
+            torch.cat([tokens[:, :1], prompts, tokens[:, 1:]], 1), clip.text.lengths(ids) + len(prompts[0])
         ).sentence
         expected = clip.logit_scale.exp() * F.normalize(x.mean(1), dim=-1) @ F.normalize(text, dim=-1).T
         torch.testing.assert_close(method.head(x), expected, rtol=1e-5, atol=1e-5)
@@ -343,13 +411,13 @@ def test_training_from_the_cache_equals_training_from_pixels(tmp_path, monkeypat
     cached_losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
 
     method = methods.build("seeing_in_flowing", load_clip("random:nano"), names).train()
-    dataset = data.VideoDataset(clips.clips, data_config, side_px=32, training=False)
+    dataset = data.VideoDataset(clips.clips, data_config, side_px=32, training=False, pixels=method.clip.pixels)
     optimizer = torch.optim.AdamW(method.param_groups(config.lr), betas=config.betas, weight_decay=config.weight_decay)
     losses: list[float] = []
     for epoch in range(4):
         for positions in data.epoch_batches(6, 4, epoch=epoch, seed=0):
             batch = data.collate([dataset[position] for position in positions])
-            pixels = transforms.normalise(batch.video.flatten(0, 1), mean=method.clip.mean, std=method.clip.std)
+            pixels = method.normalise(batch.video.flatten(0, 1))
             step, warm_up, total = len(losses), 2, 8
             lr = (step + 1) / (warm_up + 1) if step < warm_up else 0.5 + 0.5 * math.cos(math.pi * (step - 2) / 6)
             for group in optimizer.param_groups:
@@ -393,7 +461,7 @@ def test_wrong_frames_and_options_are_refused(clip):
 
 
 def test_a_name_too_long_for_the_prompts_is_named(clip):
-    with pytest.raises(ValueError, match=r"at most 128 tokens, got 133 for 8 prompts and 'a{122}'; shorten the name"):
+    with pytest.raises(ValueError, match=r"at most 120 tokens and 8 learned ones, got 125 for 'a{100}\.\.\.'; shorten"):
         methods.build("seeing_in_flowing", clip, ["run", "a" * 122])
 
 

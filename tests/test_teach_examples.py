@@ -12,7 +12,7 @@ from actionprompt import checkpoint, commands, data, features, methods, predicti
 from actionprompt.apps import teach
 from actionprompt.apps.teach import examples, held_out
 from actionprompt.clips import Broken, Clip, ClipList, check_different, split_span, with_span
-from actionprompt.config import DataConfig
+from actionprompt.config import DataConfig, Pixels
 from actionprompt.prediction.none_of_these import by_background
 from actionprompt.video import write_video
 from actionprompt.weights import load_clip
@@ -91,7 +91,7 @@ def test_spans_of_a_file_are_different_clips_unless_they_overlap(long):
 def test_only_frames_of_the_span_are_sampled(long, training, sampling):
     clips = [Clip("a", long, 0, span) for span in ((4.0, 8.0), (11.5, 12.0), (3.9, 4.05))]
     config = DataConfig(num_frames=4, sampling=sampling, stride=2)
-    dataset = data.VideoDataset(clips, config, side_px=16, training=training)
+    dataset = data.VideoDataset(clips, config, side_px=16, training=training, pixels=Pixels())
     for index, clip in enumerate(clips):
         times = dataset[0, index].times_s
         assert all(clip.span[0] <= time < clip.span[1] for time in times)
@@ -110,7 +110,7 @@ def test_only_frames_of_the_span_are_sampled(long, training, sampling):
     ],
 )
 def test_a_span_that_is_not_there_is_one_line(long, span, reason, tmp_path):
-    dataset = data.VideoDataset([Clip("a", long, 0, span)], DataConfig(), side_px=16, training=False)
+    dataset = data.VideoDataset([Clip("a", long, 0, span)], DataConfig(), side_px=16, training=False, pixels=Pixels())
     assert dataset[0, 0] == Broken("a", reason, (0, 0))
     clips = {"red": [f"{long}@0-1"], "blue": [with_span(long, span)]}
     with pytest.raises(ValueError, match=f"1 of 2 clips cannot be read: .*{reason}"):

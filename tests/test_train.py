@@ -146,6 +146,7 @@ def test_killed_and_resumed_equals_uninterrupted(clips, tmp_path):
     assert [e["loss"] for e in log(tmp_path / "whole")] == [e["loss"] for e in log(tmp_path / "killed")]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_curve_of_one(clips, tmp_path):
     finish(start_job(clips, tmp_path / "one", epochs=3))
     # Accelerate starts several local processes for CPUs through MPI only, or, as here, as it does for GPUs

@@ -14,14 +14,13 @@ from PIL import Image
 
 from actionprompt import methods
 from actionprompt.clips import Clip
-from actionprompt.config import NO_AUGMENTATION, Augment, DataConfig, from_json, to_json
+from actionprompt.config import CLIP_MEAN, CLIP_STD, NO_AUGMENTATION, Augment, DataConfig, Pixels, from_json, to_json
 from actionprompt.data import VideoDataset
 from actionprompt.features import cached
 from actionprompt.transforms import _crop_box, augment, eval_views, mixup, normalise, squash
 from actionprompt.weights import load_clip
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
-STD = (0.26862954, 0.26130258, 0.27577711)
+MEAN, STD = CLIP_MEAN, CLIP_STD
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # leaves pixels in 0..1
 PLAIN = Augment(crop_scale=(1, 1), flip=0, grey=0)
 EVERYTHING = Augment(colour_jitter=0.8, rand_augment=(4, 7), random_erasing=0.5)
@@ -207,7 +206,7 @@ def test_resize_side_reaches_the_samples_and_the_key_of_the_cache(tmp_path):
     clips, config = (Clip("clip", folder, 0),), DataConfig(num_frames=2, resize_side=256)
     assert config.centre_view.resize_side == 256
     assert from_json(DataConfig, to_json(config)) == config
-    sample = VideoDataset(clips, config, side_px=224, training=False)[0, 0]
+    sample = VideoDataset(clips, config, side_px=224, training=False, pixels=Pixels())[0, 0]
     np.testing.assert_array_equal(sample.video[0].transpose(0, 2, 3, 1), frames[:, 16:-16, 16:-16])
 
     method = methods.build("zeroshot", load_clip("random:nano"), ("a", "b"))
@@ -558,14 +557,18 @@ def test_wrong_video_is_named(as_users_call, video, message):
 
 def test_wrong_arguments_are_named(as_users_call):
     for function in (eval_views, squash):
-        with pytest.raises(ValueError, match="fit must be 'crop', 'letterbox' or 'auto', got 'pad'"):
-            function(FRAMES, side_px=8, fit="pad")
+        for fit in ("pad", "own"):
+            with pytest.raises(ValueError, match=f"fit must be 'crop', 'squash', 'letterbox' or 'auto', got '{fit}'"):
+                function(FRAMES, side_px=8, fit=fit)
         with pytest.raises(ValueError, match="side_px must be at least 1, got 0"):
             function(FRAMES, side_px=0)
     with pytest.raises(ValueError, match="num_crops must be 1 or 3, got 5"):
         eval_views(FRAMES, side_px=8, num_crops=5)
-    with pytest.raises(ValueError, match="a letterboxed video has one view, got num_crops=3; use num_crops=1 or"):
-        eval_views(FRAMES, side_px=8, num_crops=3, fit="letterbox")
+    for fit in ("letterbox", "squash", "auto"):
+        with pytest.raises(ValueError, match=f"fit='{fit}' gives one view, got num_crops=3; use num_crops=1 or"):
+            eval_views(FRAMES, side_px=8, num_crops=3, fit=fit)
+    with pytest.raises(ValueError, match="interpolation must be 'bicubic' or 'bilinear', got 'nearest'"):
+        eval_views(FRAMES, side_px=8, interpolation="nearest")
     with pytest.raises(ValueError, match=r"one number per colour channel, 3 in all, got \(0.5,\)"):
         normalise(VIDEO, mean=(0.5,), std=STD)
     with pytest.raises(ValueError, match="side_px must be at least 1, got -1"):
@@ -616,7 +619,7 @@ def test_wrong_configuration_is_named(as_users_call, wrong, message):
         ({"resize_side": 223}, "resize_side of at least 224, the crop it is stated for, got 223"),
         (
             {"resize_side": 256, "fit": "letterbox"},
-            "expected resize_side=None with fit='letterbox', got 256; use fit='crop' to crop from a short side of 256",
+            "expected resize_side=None with fit='letterbox', got 256; choose fit='crop' .--data.fit crop",
         ),
     ],
 )

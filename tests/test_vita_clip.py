@@ -104,7 +104,7 @@ def test_text_is_context_then_name_and_logits_are_scaled_cosines(clip):
         table = clip.text.embeddings.token_embedding.weight
         tokens = torch.cat([table[ids[0, :1]], method.context[k], table[ids[0, 1:]]])
         assert len(tokens) == 1 + 8 + len(f"{name}.".replace(" ", "")) + 1, "SOS, context, a token per letter, EOT"
-        sentence = clip.text.encode(tokens[None], torch.tensor([len(tokens) - 1])).sentence[0]
+        sentence = clip.text.encode(tokens[None], torch.tensor([len(tokens)])).sentence[0]
         torch.testing.assert_close(method.class_features()[k], sentence, rtol=1e-5, atol=1e-5)
         v = random(2, 16)
         cosine = F.cosine_similarity(v, sentence[None])

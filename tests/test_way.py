@@ -12,7 +12,7 @@ import torch
 
 from actionprompt import checkpoint, data, methods, registry, training, video
 from actionprompt.clips import Broken, Clip, ClipList
-from actionprompt.config import Augment, DataConfig, TrainConfig
+from actionprompt.config import Augment, DataConfig, Pixels, TrainConfig
 from actionprompt.evaluation import predict_clips
 from actionprompt.features import cached
 from actionprompt.prediction import Predictor
@@ -125,7 +125,9 @@ def test_a_folder_of_images_has_no_times(tmp_path):
 @pytest.mark.parametrize("training_part", [False, True])
 def test_no_frame_is_decoded_to_learn_the_length(wide, monkeypatch, training_part):
     calls = read_spy(monkeypatch)
-    dataset = data.VideoDataset(wide.clips, DataConfig(num_frames=4), side_px=32, training=training_part)
+    dataset = data.VideoDataset(
+        wide.clips, DataConfig(num_frames=4), side_px=32, training=training_part, pixels=Pixels()
+    )
     sample = dataset[0, 2]
     assert [(path, len(indices)) for path, indices in calls] == [(wide.clips[2].path, 4)]
     assert sample.indices.ravel().tolist() == calls[0][1]

@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import save_file
 
 import actionprompt
 import hubs
+import plain_open_clip
 from actionprompt import checkpoint, commands, methods
 from actionprompt.commands import _shared
 from actionprompt.files import Notice
-from actionprompt.weights import AUTO, DEFAULT, TINY_WARNING, hub, is_tiny, load_clip
+from actionprompt.weights import AUTO, DEFAULT, FAMILIES, TINY_WARNING, hub, is_tiny, load_clip, load_named
+from actionprompt.weights.known import KNOWN
+from actionprompt.weights.tokenizer import nano_tokenizer
 from actionprompt.world.drawn import tiny_warnings
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -106,11 +110,53 @@ def test_one_tokeniser_and_one_form_of_weights_are_taken():
     both, chinese = [*small, "tokenizer.json", "pytorch_model.bin"], ["config.json", "vocab.txt", "pytorch_model.bin"]
     assert hub.needed(both) == ["config.json", "tokenizer.json", "pytorch_model.bin"]
     assert hub.needed(chinese) == chinese
+    siglip = ["config.json", "spiece.model", "model.safetensors"]
+    assert hub.needed(siglip) == siglip
+    assert hub.needed([*siglip, "tokenizer.json"]) == ["config.json", "tokenizer.json", "model.safetensors"]
     assert hub.needed([*small, "x"], weights=False) == small
     index, parts = "model.safetensors.index.json", [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     assert hub.needed([*small, index, *parts]) == [*small, index, *parts]
     assert hub.needed([*small, index, parts[0]]) == []
     assert hub.needed(["tokenizer.json", "model.safetensors"]) == []
+
+
+def test_of_two_formats_hugging_faces_is_taken_where_it_is_whole():
+    both = ["config.json", "tokenizer.json", "open_clip_config.json", "open_clip_pytorch_model.bin", "README.md"]
+    whole = ["config.json", "tokenizer.json", "model.safetensors"]
+    assert hub.needed([*both, "model.safetensors"]) == whole
+    assert hub.needed(both) == ["open_clip_config.json", "tokenizer.json", "open_clip_pytorch_model.bin"]
+    assert hub.needed([*both, "open_clip_model.safetensors"])[-1] == "open_clip_model.safetensors"
+    assert hub.needed([*both, "open_clip_pytorch_model.safetensors"])[-1] == "open_clip_pytorch_model.safetensors"
+    alone = ["open_clip_config.json", "open_clip_model.safetensors"]  # its vocabulary is OpenAI's
+    assert hub.needed(alone) == alone
+    assert hub.needed(alone, weights=False) == alone[:1]
+    assert hub.needed(alone[:1]) == []
+
+
+@pytest.mark.parametrize("name", ["siglip2-nano", "altclip-nano", "chinese-clip-nano", "metaclip2-nano"])
+def test_every_family_is_found_in_the_hubs_cache_offline(name, home, tmp_path):
+    hubs.write_cache(hubs.write_clip(f"random:{name}", tmp_path / "model"), home, "me/model")
+    clip = load_clip("me/model")
+    assert (clip.name, clip.path, clip.family) == ("me/model", None, load_clip(f"random:{name}").family)
+    assert clip.fingerprint() == load_clip(f"random:{name}").fingerprint()
+    again = load_named("me/model", clip.fingerprint(), model="a model")
+    assert again.fingerprint() == clip.fingerprint()
+
+
+def test_the_format_of_open_clip_is_found_in_the_hubs_cache_offline(home, tmp_path, capsys, own_console):
+    cfg = plain_open_clip.small()
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": cfg, "preprocess_cfg": {}}))
+    save_file(plain_open_clip.draw(cfg), folder / "open_clip_model.safetensors")
+    nano_tokenizer("clip").save(folder)
+    hubs.write_cache(folder, home, "me/open")
+    clip = load_clip("me/open")
+    assert (clip.name, clip.family) == ("me/open", "open_clip")
+    assert clip.fingerprint() == load_clip(folder).fingerprint()
+    assert commands.main(["weights", "get", "me/open", "--out", str(tmp_path / "stick")]) == 0
+    assert f"sha256 {clip.fingerprint()}" in capsys.readouterr().out
+    assert load_clip(tmp_path / "stick").fingerprint() == clip.fingerprint()
 
 
 # From a hub ----------------------------------------------------------------------------------------------------------
@@ -149,7 +195,8 @@ def test_get_fetches_checks_and_names_with_the_variables_of_the_hub(nano, tmp_pa
     assert done.stderr.startswith(f"note: fetching me/clip from the hub: {size / 1e6:.1f} MB into {store}")
     clip = load_clip("random:nano")
     count = sum(parameter.numel() for parameter in clip.parameters())
-    said = f"me/clip: embeddings of 16, images of 32 px, {count / 1e6:.1f} M parameters, sha256 {clip.fingerprint()}"
+    sizes = f"embeddings of 16, images of 32 px, texts of up to 128 tokens, {count / 1e6:.1f} M parameters"
+    said = f"me/clip: clip, {sizes}, sha256 {clip.fingerprint()}"
     assert done.stdout.splitlines() == [
         said, "folder: stick", "copy stick to a machine without a network, and give it there: --backbone stick",
     ]  # fmt: skip
@@ -234,7 +281,13 @@ def test_a_file_with_another_hash_is_refused_and_not_kept(wrong, server, home, c
 
 def test_what_is_no_clip_is_refused_before_its_weights_come(server):
     server.files["config.json"] = json.dumps({"model_type": "bert"}).encode()
-    with pytest.raises(ValueError, match=r"^me/clip is a model of type 'bert': expected 'clip' or 'chinese_clip'"):
+    with pytest.raises(ValueError, match=r"^expected a model of type clip, .*, but me/clip is 'bert'; choose another"):
+        hub.get("me/clip")
+    assert "model.safetensors" not in {name for name, _, _ in server.asked}
+    towers = {"vision_cfg": {"timm_model_name": "vit_base_patch16_224"}, "text_cfg": {}}
+    del server.files["config.json"]
+    server.files["open_clip_config.json"] = json.dumps({"model_cfg": towers}).encode()
+    with pytest.raises(ValueError, match=r"^me/clip has an image tower of timm, 'vit_base_patch16_224': expected Open"):
         hub.get("me/clip")
     assert "model.safetensors" not in {name for name, _, _ in server.asked}
     del server.files["model.safetensors"]
@@ -299,10 +352,23 @@ def test_out_holds_nothing_else(nano, home, tmp_path, capsys, own_console):
 def test_list_says_what_is_here(nano, home, capsys):
     hubs.write_cache(nano, home, DEFAULT)
     assert commands.main(["weights", "list"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    text = capsys.readouterr().out
+    lines = [line.split() for line in text.splitlines()]
     rows = {line[0]: line[-1] for line in lines if line and line[-1] in ("yes", "no")}
     assert [name for name, here in rows.items() if here == "yes"] == [DEFAULT, "tiny"]
-    assert len(rows) == 5
+    assert rows.keys() == {*KNOWN, "tiny"}
+    assert max(len(line.rstrip()) for line in text.splitlines() if line.split()[-1:] == ["no"]) < 80, "for a terminal"
+    assert {known.family for known in KNOWN.values()} == {*FAMILIES}
+
+
+def test_what_is_said_to_be_checked_has_a_record():
+    record = json.loads((Path(__file__).parents[1] / "results" / "costs" / "parity.json").read_text())
+    for name, measured in record["models"].items():
+        assert measured["family"] == KNOWN[name].family
+        for what, difference in measured.items():
+            if what not in ("family", "parameters"):
+                assert difference <= record["limits"]["logits" if "logits" in what else "embeddings"], (name, what)
+    assert {name for name, known in KNOWN.items() if known.checked} == record["models"].keys()
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["get", "--help"]])
@@ -346,6 +412,22 @@ def test_what_is_trained_on_tiny_is_tiny(method, tmp_path):
         towers = load_clip(tmp_path / "model")
         assert towers.name.startswith("run:")
         assert is_tiny(towers)
+
+
+@pytest.mark.parametrize("name", ["siglip2-nano", "altclip-nano", "clipa-nano"])
+def test_towers_that_a_training_has_tuned_are_a_backbone_of_the_same_family(name, tmp_path):
+    base = load_clip(f"random:{name}")
+    built = methods.build("vifi_clip", load_clip(f"random:{name}"), ["a", "b"])
+    built.clip_sha256 = built.clip.fingerprint()
+    with torch.no_grad():
+        for parameter in built.parameters():
+            if parameter.requires_grad:
+                parameter += 0.01
+    checkpoint.save(tmp_path / "model", built)
+    towers = load_clip(tmp_path / "model")
+    assert (towers.family, towers.pixels) == (base.family, base.pixels)
+    assert towers.fingerprint() == built.clip.fingerprint() != base.fingerprint()
+    assert not is_tiny(towers)
 
 
 def test_the_warning_is_for_videos_that_actionworld_did_not_draw(tmp_path):

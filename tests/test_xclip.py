@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from actionprompt import methods
 from actionprompt.backbone import CLIP, CLIPShape, TowerShape
+from actionprompt.config import Pixels
 from actionprompt.methods.xclip import IMAGENET_MEAN, IMAGENET_STD, PUBLISHED, RECIPES, VARIANTS, Config
 from actionprompt.methods.xclip import from_transformers as renamed
 from actionprompt.weights import load_clip
@@ -25,9 +26,9 @@ def random(*shape: int, seed: int = 3) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def build(config: Config | None = None, *, noise: float = 0.1):
+def build(config: Config | None = None, *, noise: float = 0.1, backbone: str = "nano"):
     """A small model that has left its starting point in every trained tensor."""
-    method = methods.build("xclip", load_clip("random:nano"), NAMES, config=config, seed=1)
+    method = methods.build("xclip", load_clip(f"random:{backbone}"), NAMES, config=config, seed=1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in method.parameters():
@@ -70,7 +71,7 @@ def of_transformers(name: str, num_frames: int):
         TowerShape(width, layers, heads, 4 * width), TowerShape(text_width, text_layers, text_heads, 4 * text_width),
         side, patch, vocab, length, embed_dim,
     )  # fmt: skip
-    return model, CLIP(shape, bpe_tokenizer([]), name="from XCLIPModel", mean=(0.5,) * 3, std=(0.5,) * 3)
+    return model, CLIP(shape, bpe_tokenizer([]), name="from XCLIPModel")
 
 
 @pytest.mark.parametrize(
@@ -195,23 +196,30 @@ def test_prompts_by_loops():
             torch.testing.assert_close(got[n, k], c[k] + prompts.alpha * y, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("backbone", ["nano", "siglip-nano"])
 @torch.no_grad()
-def test_the_message_joins_the_attention_and_is_dropped_before_the_mlp():
-    method, video = build(Config(num_frames=4)), random(2, 4, 3, 32, 32)
-    image = method.clip.image
+def test_the_message_joins_the_attention_and_is_dropped_before_the_mlp(backbone):
+    method, video = build(Config(num_frames=4), backbone=backbone), random(2, 4, 3, 32, 32)
+    image, bias = method.clip.image, method.clip.logit_bias
+    assert (bias is None) == (backbone == "nano")
+
+    def frame_tokens(x):  # of 4 frames: the class token, or what the pool reads from the patches
+        return x[:, 0] if image.pool is None else image.pool(image.post_norm(x))
+
     for n in range(2):
         x = image.pre_norm(image.embed(video[n]))
         for layer, message in zip(image.layers, method.messages, strict=True):
-            m = message(x[None, :, 0])[0]
+            m = message(frame_tokens(x)[None])[0]
             x = torch.stack([layer.attend(torch.cat([x[t], m[t : t + 1]])[None])[0, :-1] for t in range(4)])  # Eq. 8
             x = x + layer.mlp(layer.layer_norm2(x))  # Eq. 9
-        h = image.project(x[:, 0])
-        expected = torch.cat([method.mit(h[None]), method.prompts.patches(x[None, :, 1:])[0]])
+        h = image.project(frame_tokens(x))
+        patches = x[None] if image.pool is not None else x[None, :, 1:]
+        assert patches.shape[2] == 4
+        expected = torch.cat([method.mit(h[None]), method.prompts.patches(patches)[0]])
         torch.testing.assert_close(method.encode(video)[n], expected, rtol=1e-4, atol=1e-5)
         cosine = F.cosine_similarity(expected[:1], method.texts(expected[None])[0])
-        torch.testing.assert_close(
-            method(video)[n], method.clip.logit_scale.exp() * cosine, rtol=1e-4, atol=1e-4
-        )  # Eq. 3
+        logits = method.clip.logit_scale.exp() * cosine + (0 if bias is None else bias)  # Eq. 3
+        torch.testing.assert_close(method(video)[n], logits, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
@@ -260,7 +268,11 @@ def test_table_7_says_which_tower_is_tuned(variant, trained):
 
 
 def test_pixels_are_normalised_with_imagenets_numbers():
-    assert (build().clip.mean, build().clip.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    pixels = build().clip.pixels
+    assert (pixels.mean, pixels.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    clip, own = load_clip("random:nano"), Pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear", "squash")
+    clip.pixels = own
+    assert methods.build("xclip", clip, NAMES).clip.pixels == own
 
 
 def test_starting_values_are_those_of_the_public_code():

@@ -36,7 +36,7 @@ def main() -> None:
     side = clip.image.image_size
     shape = (args.clips, args.frames, 3, side, side)
     video = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    pixels = transforms.normalise(video, mean=clip.mean, std=clip.std).flatten(0, 1)
+    pixels = transforms.normalise(video, mean=clip.pixels.mean, std=clip.pixels.std).flatten(0, 1)
 
     @torch.no_grad()
     def tower() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
 
     @torch.no_grad()
     def whole() -> None:
-        frames = transforms.normalise(video, mean=clip.mean, std=clip.std)
+        frames = transforms.normalise(video, mean=clip.pixels.mean, std=clip.pixels.std)
         pool_views(method.head(method.encode(frames)).unflatten(0, (args.clips, 1)), "probabilities")
 
     seconds: dict[str, list[float]] = {"tower": [], "whole": []}

@@ -77,10 +77,10 @@ def main() -> None:
     counts |= {name: giga_macs(lambda model=model: model.encode(video)) for name, model in models.items()}
     for length in (11, 77):
         tokens = torch.zeros(NUM_CLASSES, length, clip.text.width, device="meta", requires_grad=True)
-        eot = torch.full((NUM_CLASSES,), length - 1)
-        counts[f"text, {length} tokens"] = giga_macs(lambda tokens=tokens, eot=eot: clip.text.encode(tokens, eot))
+        lengths = torch.full((NUM_CLASSES,), length)
+        counts[f"text, {length} tokens"] = giga_macs(lambda x=tokens, lengths=lengths: clip.text.encode(x, lengths))
         with torch.enable_grad(), LiveTensors() as watch:
-            kept = clip.text.encode(tokens, eot)
+            kept = clip.text.encode(tokens, lengths)
         memory[f"text kept for backward, {length} tokens, mb"] = round(watch.now / 1e6)
         del kept
     counts[f"reconstruction, batch {BATCH}"] = giga_macs(lambda: reconstruction(v, t, s))

@@ -86,8 +86,8 @@ def plain_text(method: Model, features: Tensor) -> Tensor:
     tokens = tower.token_embeddings(ids).expand(len(features), -1, -1, -1)
     prompts = method.update(method.base_prompts[None], method.motion(features))
     prompts = prompts[:, None].expand(-1, len(names), -1, -1)
-    eot = (tower.eot_positions(ids) + prompts.shape[2]).expand(len(features), -1)
-    return tower.encode(torch.cat([tokens[:, :, :1], prompts, tokens[:, :, 1:]], 2), eot).sentence
+    lengths = (tower.lengths(ids) + prompts.shape[2]).expand(len(features), -1)
+    return tower.encode(tower.insert(tokens, prompts), lengths).sentence
 
 
 def measure(form: str, label_list: str, mode: str) -> dict[str, float]:

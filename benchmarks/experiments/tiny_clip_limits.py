@@ -51,13 +51,15 @@ def measure() -> dict[str, Any]:
     method = methods.build("zeroshot", clip, clips.class_names).eval()
     side_px, order = clip.image.image_size, np.random.default_rng(SEED).permutation(len(clips.clips))[:NUM_CLIPS]
     positions = [(0, int(index)) for index in order]
-    dataset = data.VideoDataset(clips.clips, DataConfig(), side_px=side_px, training=True, seed=SEED)
+    dataset = data.VideoDataset(
+        clips.clips, DataConfig(), side_px=side_px, training=True, pixels=clip.pixels, seed=SEED
+    )
     right: dict[str, list[bool]] = {name: [] for name in AUGMENTS}
     for start in range(0, NUM_CLIPS, 24):
         batch = data.collate([dataset[position] for position in positions[start : start + 24]])
         for name, augment in AUGMENTS.items():
             video = transforms.augment(
-                batch.video[:, 0], batch.aspect, augment, side_px=side_px, mean=clip.mean, std=clip.std,
+                batch.video[:, 0], batch.aspect, augment, side_px=side_px, mean=clip.pixels.mean, std=clip.pixels.std,
                 rngs=[data.clip_rng(SEED, position, "augment") for position in batch.position],
             )  # fmt: skip
             right[name] += (method(video).argmax(1) == batch.label).tolist()

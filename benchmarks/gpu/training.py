@@ -66,8 +66,8 @@ def loader(
     found: ClipList, settings: Settings, num_frames: int, workers: int, rates: dict[int, float]
 ) -> dict[str, Any]:
     """Clips per second from files in the page cache to batches in memory, the start of the workers included."""
-    side_px = load_clip(settings.backbone).image.image_size
-    dataset = data.VideoDataset(found.clips, DataConfig(num_frames=num_frames), side_px=side_px, training=True)
+    clip, config = load_clip(settings.backbone), DataConfig(num_frames=num_frames)
+    dataset = data.VideoDataset(found.clips, config, side_px=clip.image.image_size, training=True, pixels=clip.pixels)
     num = max(settings.train_batch_size, settings.loader_clips * workers // settings.workers)
     batches = data.epoch_batches(num, settings.train_batch_size, epoch=0, seed=0)
     began = time.perf_counter()

@@ -337,6 +337,11 @@ def identity(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
+def is_chinese(text: str) -> bool:
+    """Whether a text has Chinese characters in it."""
+    return any("\u4e00" <= character <= "\u9fff" for character in text)
+
+
 def listed(names: Iterable[str]) -> tuple[str, ...]:
     """Class names as a tuple, each a text of its own to CLIP.
 

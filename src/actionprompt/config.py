@@ -15,6 +15,26 @@ Precision = Literal["no", "bf16"]
 """float32 throughout, or bf16 autocast."""
 Progress = Callable[[int, int], None]
 """Is called with (done, total)."""
+Fit = Literal["own", "crop", "squash", "letterbox", "auto"]
+"""See `DataConfig.fit`."""
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+"""Of red, green and blue on [0, 1], of OpenAI's CLIP."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a backbone's checkpoint asks of its pixels; their side is the image tower's. The defaults are CLIP's."""
+
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+    """Of red, green and blue on [0, 1]; a frame is normalised to `(frame / 255 - mean) / std`."""
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    """Pillow's, with its antialiasing."""
+    fit: Literal["crop", "squash"] = "crop"
+    """The short side resized to the side, then a centre crop (CLIP); or the whole frame resized to the square, its
+    aspect ratio ignored (SigLIP)."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +125,12 @@ class DataConfig:
     """One frame from each of T equal segments (TSN), or T consecutive frames with a stride."""
     stride: int = 4
     """Step between the frames of a dense clip, in frames."""
-    fit: Literal["crop", "letterbox", "auto"] = "crop"
-    """Centre crop, or the whole frame with black bars: for clips whose aspect ratio reveals the class. "auto" crops a
-    video that is nearly square and letterboxes others (`transforms.MOST_CROPPED`): what zero-shot recognition does."""
+    fit: Fit = "own"
+    """How a frame becomes a square: what the backbone's checkpoint asks for ("own": CLIP the crop, SigLIP the squash);
+    a centre crop; the whole frame squashed, its aspect ratio ignored; or the whole frame with black bars (letterbox),
+    for clips whose aspect ratio reveals the class. "auto" is what zero-shot recognition does: with a backbone that
+    squashes the squash, else the crop of a video that is nearly square (`transforms.MOST_CROPPED`) and the letterbox of
+    others."""
     resize_side: int | None = None
     """Short side of a frame in evaluation before its crops, in pixels, for an input of 224 and in proportion for
     others; video papers have 256. None is CLIP's own, the side of the input, so that the crop spans the short side."""
@@ -128,15 +151,31 @@ class DataConfig:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
         if self.test_frames is not None and self.test_frames < 1:
             raise ValueError(f"expected test_frames of at least 1, got {self.test_frames}; None is num_frames")
-        if self.fit != "crop" and self.num_crops != 1:
-            raise ValueError(f"a letterboxed frame is seen whole: expected num_crops=1 with fit={self.fit!r}")
-        if self.fit != "crop" and self.resize_side is not None:
-            raise ValueError(
-                f"a letterboxed frame is not cropped: expected resize_side=None with fit={self.fit!r}, got "
-                f"{self.resize_side}; use fit='crop' to crop from a short side of {self.resize_side}"
-            )
+        if self.fit not in ("own", "crop"):
+            for name, value, expected in (("num_crops", self.num_crops, 1), ("resize_side", self.resize_side, None)):
+                if value != expected:
+                    raise ValueError(
+                        f"crops are taken with fit='crop' alone: expected {name}={expected} with fit={self.fit!r}, got "
+                        f"{value}; choose fit='crop' (--data.fit crop)"
+                    )
         if self.resize_side is not None and self.resize_side < 224:
             raise ValueError(f"expected resize_side of at least 224, the crop it is stated for, got {self.resize_side}")
+
+    def resolved(self, pixels: Pixels) -> "DataConfig":
+        """These options for a backbone with these `pixels`: its fit in place of "own", and of "auto" where it squashes.
+
+        Raises:
+            ValueError: several crops or a `resize_side`, and the backbone squashes.
+        """
+        if self.fit == "own" and pixels.fit == "squash" and (self.num_crops != 1 or self.resize_side is not None):
+            raise ValueError(
+                f"this backbone squashes whole frames into its square, and crops were asked for, by the recipe or by "
+                f"--data.num-crops and --data.resize-side (num_crops={self.num_crops}, resize_side="
+                f"{self.resize_side}): add --data.fit crop, or --data.num-crops 1 --data.resize-side None"
+            )
+        if self.fit == "own" or (self.fit == "auto" and pixels.fit == "squash"):
+            return dataclasses.replace(self, fit=pixels.fit)
+        return self
 
     @property
     def num_views(self) -> int:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from actionprompt import sampling, transforms, video
 from actionprompt.clips import Broken, Clip, Position
-from actionprompt.config import DataConfig
+from actionprompt.config import DataConfig, Pixels
 from actionprompt.video import flow
 
 
@@ -60,7 +60,7 @@ class Batch:
 
 class VideoDataset(Dataset):
     """Clips by `Position`. Training: one view of random frames, whole, squashed to squares of `train_side(side_px)`.
-    Evaluation: the deterministic views of `DataConfig`, with CLIP's own preprocessing.
+    Evaluation: the deterministic views of `DataConfig`, as the backbone's checkpoint asks for (`pixels`).
 
     With `flow`, the codes of optical flow by that algorithm instead of RGB, as I3D was trained and tested (Carreira and
     Zisserman, 2017): windows of `side_px` out of frames with a short side of `resize_side` (None: 256), never resized,
@@ -75,15 +75,17 @@ class VideoDataset(Dataset):
         *,
         side_px: int,
         training: bool,
+        pixels: Pixels,
         seed: int = 0,
         flow: flow.Algorithm | None = None,
     ):
+        config = config.resolved(pixels)
         if flow is not None and config.fit != "crop":
             raise ValueError(
                 f"optical flow is taken in windows: expected fit 'crop', got {config.fit!r}; add --data.fit crop"
             )
         self.clips, self.config, self.side_px, self.training, self.seed = clips, config, side_px, training, seed
-        self.flow = flow
+        self.interpolation, self.flow = pixels.interpolation, flow
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -151,8 +153,9 @@ class VideoDataset(Dataset):
         config = self.config
         frames = video.read_frames(clip.path, indices.ravel())
         crops = transforms.eval_views(
-            frames, side_px=self.side_px, num_crops=config.num_crops, fit=config.fit, resize_side=config.resize_side
-        )
+            frames, side_px=self.side_px, num_crops=config.num_crops, fit=config.fit, resize_side=config.resize_side,
+            interpolation=self.interpolation,
+        )  # fmt: skip
         views = crops.reshape(config.num_crops, *indices.shape, *crops.shape[2:]).swapaxes(0, 1)
         return views.reshape(config.num_views, *views.shape[2:]), 1.0
 

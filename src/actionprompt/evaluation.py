@@ -152,6 +152,7 @@ def evaluate(
         )
     if not clips.clips:
         raise ValueError(f"{clips.name}: expected clips to evaluate, got none")
+    config = config.resolved(method.clip.pixels)
     from accelerate import PartialState  # imported here: a prediction runs in one process
     from accelerate.utils import gather_object
 

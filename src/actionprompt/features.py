@@ -69,8 +69,9 @@ def encode_clips(
     chosen = list(range(len(clips)) if only is None else only)
     batches = [[(0, i) for i in chosen[start : start + batch_size]] for start in range(0, len(chosen), batch_size)]
     dataset = data.VideoDataset(
-        clips, config, side_px=method.frame_shape[-1], training=False, seed=seed, flow=method.flow
-    )
+        clips, config, side_px=method.frame_shape[-1], training=False, seed=seed, pixels=method.clip.pixels,
+        flow=method.flow,
+    )  # fmt: skip
     done = 0
     loaded = data.loader(dataset, batches, num_workers=num_workers if chosen else 0)
     with contextlib.closing(loaded):
@@ -219,14 +220,15 @@ def _checksum(path: Path, array: bytes) -> bytes:
 
 
 def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: int) -> str:
-    views = {k: v for k, v in to_json(config).items() if k not in ("augment", "pooling")}
+    pixels = method.clip.pixels
+    views = {k: v for k, v in to_json(config.resolved(pixels)).items() if k not in ("augment", "pooling")}
     spec = {
         "version": VERSION,
         "backbone": method.clip_sha256,
         "encode": "image tower" if method.encodes_frames else [type(method).__module__, to_json(method.config)],
         "views": views,
         "seed": seed if config.random_groups else None,
-        "pixels": [method.clip.image.image_size, method.clip.mean, method.clip.std],
+        "pixels": [method.clip.image.image_size, pixels.mean, pixels.std, pixels.interpolation],
         "precision": mixed_precision,
     }
     return json.dumps(spec, sort_keys=True)

@@ -93,27 +93,26 @@ def prompted_frames(
 ) -> Float[Tensor, "N T E"]:
     """The image tower applied to every frame, with prompts in the attention of every layer.
 
-    `prompts` holds one function per layer, from the class tokens at the layer's input to its prompts, [N, T, D] ->
-    [N, T, P, D]. The prompts are appended to the frame's own tokens, take part in the attention and are dropped before
-    the MLP. `time` is added to every token of its frame before the tower's first LayerNorm. Returns the projected class
-    tokens, not L2-normalised."""
+    `prompts` holds one function per layer, from the frame tokens at the layer's input (`ImageTower.frame_token`: CLIP's
+    class tokens) to its prompts, [N, T, D] -> [N, T, P, D]. The prompts are appended to the frame's own tokens, take
+    part in the attention and are dropped before the MLP. `time` is added to every token of its frame before the tower's
+    first LayerNorm. Returns the projected frame tokens, not L2-normalised."""
     frames = video.shape[:2]
     x = image.embed(video.flatten(0, 1)).unflatten(0, frames) + time[:, None]
     x = image.pre_norm(x.flatten(0, 1))
     length = x.shape[1]
     layers: list[Any] = list(image.layers)
     for layer, prompt in zip(layers, prompts, strict=True):
-        tokens = prompt(x[:, 0].unflatten(0, frames)).flatten(0, 1)
+        tokens = prompt(image.frame_token(x).unflatten(0, frames)).flatten(0, 1)
         x = layer(torch.cat([x, tokens], 1), keep=length)
-    return image.project(x[:, 0]).unflatten(0, frames)
+    return image.project(image.frame_token(x)).unflatten(0, frames)
 
 
 def encode_prompts(text: TextTower, ids: Int[Tensor, "K L"], context: Float[Tensor, "K n D"]) -> Float[Tensor, "K E"]:
-    """Sentence features, not L2-normalised, of texts with n learned context tokens inserted after [SOS]. The `ids` come
-    from `text.tokenize(..., reserve=n)`, which keeps room for them in the context length."""
-    tokens = text.token_embeddings(ids)
-    tokens = torch.cat([tokens[:, :1], context, tokens[:, 1:]], dim=1)
-    return text.encode(tokens, text.eot_positions(ids) + context.shape[1]).sentence
+    """Sentence features, not L2-normalised, of texts with n learned context tokens in front of their words. The `ids`
+    come from `text.tokenize(..., reserve=n)`, which keeps room for them in the context length."""
+    tokens = text.insert(text.token_embeddings(ids), context)
+    return text.encode(tokens, text.lengths(ids) + context.shape[1]).sentence
 
 
 def same_label_targets(labels: Int[Tensor, " N"]) -> Float[Tensor, "N N"]:

@@ -94,7 +94,7 @@ class Method(nn.Module):
 
     def normalise(self, video: UInt8[Tensor, "N T C S S"]) -> Float[Tensor, "N T C S S"]:
         """Stored frames -> what `encode` takes: pixel normalisation with the backbone's mean and standard deviation."""
-        return transforms.normalise(video, mean=self.clip.mean, std=self.clip.std)
+        return transforms.normalise(video, mean=self.clip.pixels.mean, std=self.clip.pixels.std)
 
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         """Set the class names, and optionally their Chinese names in the same order. Subclasses then encode the prompts
@@ -178,33 +178,50 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def attention_maps(self, video: Float[Tensor, "N T 3 S S"], *, num_layers: int = 3) -> Float[Tensor, "N T h w"]:
-        """Attention weights from each frame's class token to the h x w patches, in the image tower as this method runs
-        it: the mean over the heads of the last `num_layers` layers. A frame's map sums to at most 1; the remainder is
-        attention to the class token itself and to prompts.
+        """Attention weights to each frame's h x w patches, in the image tower as this method runs it: the mean over the
+        heads. With a class token, they are those of this token, the mean of the last `num_layers` layers; a frame's map
+        sums to at most 1, and the remainder is attention to the class token itself and to prompts. With an attention
+        pool, they are those of its probe at the end of the tower, without `num_layers`; a map sums to 1.
 
-        The method's tokens are assumed to be the class token, the patches, then added tokens. A method with another
-        order, or one that bypasses `Layer.attend`, overrides this.
+        The method's tokens are assumed to be the frame's own, then added tokens. A method with another order, or one
+        that bypasses `Layer.attend`, overrides this.
 
         Raises:
-            ValueError: a layer is not called exactly once, on all frames.
+            ValueError: a layer is not called exactly once, on all frames, or the tower averages its patches.
         """
-        layers: list[Any] = list(self.clip.image.layers)[-num_layers:]
-        records: list[list[tuple[Tensor, Tensor | None]]] = [[] for _ in layers]
-        try:
-            for layer, record in zip(layers, records):
-                layer.record = record
-            self.encode(video)
-        finally:
-            for layer in layers:
-                layer.record = None
-        frames, side = video.shape[:2], self.clip.image.grid
-        if any(len(record) != 1 or len(record[0][0]) != frames.numel() for record in records):
+        image, frames = self.clip.image, video.shape[:2]
+        if image.pieces.pooling == "mean":
+            raise ValueError(
+                f"the backbone {self.clip.name!r} averages its patches, so that no attention tells what it looks at; "
+                f"attention maps need one with a class token or an attention pool"
+            )
+        if image.pool is not None:
+            record = self._recorded([image.pool], video)[0][-1:]  # methods may read frame tokens before the end, too
+            weights = [image.pool.attention_weights(x) for x in record if len(x) == frames.numel()]
+        else:
+            layers: list[Any] = list(image.layers)[-num_layers:]
+            records = self._recorded(layers, video)
+            once = all(len(record) == 1 and len(record[0][0]) == frames.numel() for record in records)
+            patches = slice(image.num_prefix, image.num_prefix + image.grid**2)
+            weights = [m.attention_weights(*r[0])[:, :, 0, patches] for m, r in zip(layers, records)] if once else []
+        if not weights:
             raise ValueError(
                 f"expected every layer of the image tower to be called once, on all frames; {self.name} runs the tower "
                 f"in another way and offers no attention maps"
             )
-        maps = [layer.attention_weights(*record[0])[:, :, 0, 1 : 1 + side**2] for layer, record in zip(layers, records)]
-        return torch.stack(maps).float().mean((0, 2)).unflatten(0, frames).unflatten(-1, (side, side))
+        return torch.stack(weights).float().mean((0, 2)).unflatten(0, frames).unflatten(-1, (image.grid, image.grid))
+
+    def _recorded(self, parts: Sequence[Any], video: Tensor) -> list[list[Any]]:
+        """What reaches the attention of each part of the image tower while it encodes a video."""
+        records: list[list[Any]] = [[] for _ in parts]
+        try:
+            for part, record in zip(parts, records):
+                part.record = record
+            self.encode(video)
+        finally:
+            for part in parts:
+                part.record = None
+        return records
 
     @property
     def clip_sha256(self) -> str:

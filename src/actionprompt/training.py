@@ -247,8 +247,9 @@ class _Source:
     def _from_pixels(self, parts: list[list[Position]]) -> Generator[_Micro, None, None]:
         method, config, side_px = self.method, self.config, self.method.frame_shape[-1]
         dataset = data.VideoDataset(
-            self.clips.clips, self.data_config, side_px=side_px, training=True, seed=config.seed, flow=method.flow
-        )
+            self.clips.clips, self.data_config, side_px=side_px, training=True, seed=config.seed,
+            pixels=method.clip.pixels, flow=method.flow,
+        )  # fmt: skip
         loaded = data.loader(dataset, parts, num_workers=config.num_workers)
         with contextlib.closing(loaded):
             for batch in loaded:
@@ -264,8 +265,8 @@ class _Source:
                         batch.aspect,
                         self.data_config.augment,
                         side_px=side_px,
-                        mean=method.clip.mean,
-                        std=method.clip.std,
+                        mean=method.clip.pixels.mean,
+                        std=method.clip.pixels.std,
                         rngs=[data.clip_rng(config.seed, position, "augment") for position in batch.position],
                     )
                 targets = self._targets(batch.label.to(self.device))
@@ -335,7 +336,9 @@ def _split(batch: list[Position], parts: int) -> list[list[Position]]:
 
 
 def used_data(method: Method, config: DataConfig, *, cache: bool) -> DataConfig:
-    """The data options as a training uses them: none of the augmentation is applied to cached features."""
+    """The data options as a training uses them: with the backbone's own fit, and none of the augmentation where it is
+    not applied, to cached features."""
+    config = config.resolved(method.clip.pixels)
     return replace(config, augment=NO_AUGMENTATION) if cache and method.frozen_features else config
 
 

@@ -1,15 +1,16 @@
 """From decoded frames to model input.
 
 Data-loader workers use uint8 only (`eval_views`, `squash`); floating-point work is done in batches on the device
-(`normalise`, `augment`, `mixup`). Evaluation reproduces CLIP's own preprocessing bit for bit. Training draws random
-parameters once per clip, so that what is static in a video stays static after augmentation.
+(`normalise`, `augment`, `mixup`). Evaluation reproduces the preprocessing of a backbone's checkpoint (`config.Pixels`)
+bit for bit. Training draws random parameters once per clip, so that what is static in a video stays static after
+augmentation.
 
 Letters: F and T frames, H W source size in pixels, S side in pixels, N clips, K classes.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,20 +20,26 @@ from PIL import Image
 from torch import Tensor
 
 from actionprompt import distortions
-from actionprompt.config import Augment
+from actionprompt.config import Augment, Fit
 
-Fit = Literal["crop", "letterbox", "auto"]
 MOST_CROPPED = 1.1
 """Long / short side up to which `fit="auto"` takes the centre crop, which then loses a tenth at most; a crop of 4:3
 loses a quarter."""
 
+RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 PAD_VALUE = 0  # uint8: letterbox bars are black before pixel normalisation
 
 
-def resolve(fit: Fit, height_px: int, width_px: int) -> Literal["crop", "letterbox"]:
-    """What `fit` means for a video of this size."""
-    if fit != "auto":
+def resolve(fit: Fit, height_px: int, width_px: int) -> Literal["crop", "squash", "letterbox"]:
+    """What `fit` means for a video of this size.
+
+    Raises:
+        ValueError: another `fit`, or "own", which `DataConfig.resolved` replaces by that of a backbone.
+    """
+    if fit in ("crop", "squash", "letterbox"):
         return fit
+    if fit != "auto":
+        raise ValueError(f"fit must be 'crop', 'squash', 'letterbox' or 'auto', got {fit!r}")
     return "crop" if max(height_px, width_px) <= MOST_CROPPED * min(height_px, width_px) else "letterbox"
 
 
@@ -43,14 +50,18 @@ def eval_views(
     num_crops: int = 1,
     fit: Fit = "crop",
     resize_side: int | None = None,
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic",
 ) -> UInt8[np.ndarray, "{num_crops} F 3 {side_px} {side_px}"]:
-    """Deterministic square views of a clip: CLIP's own preprocessing, up to the uint8 image before pixel normalisation.
+    """Deterministic square views of a clip: a checkpoint's own preprocessing, up to the uint8 image before pixel
+    normalisation. The resize is Pillow's, which antialiases, with this `interpolation`.
 
-    `fit="crop"`: Pillow's bicubic resize of the short side to `side_px`, long side rounded down, then a crop whose
-    offset is rounded half to even, as in CLIP's `_transform` (Radford et al., 2021). `num_crops=3` takes the left,
-    centre and right crop of a landscape video, or the top, centre and bottom crop of a portrait one (the usual
-    `clips x 3` views). `fit="letterbox"`: the long side is resized to `side_px` and the frame is centred on black; this
-    gives one view. `fit="auto"`: "crop" up to a ratio of the sides of `MOST_CROPPED`, else "letterbox".
+    `fit="crop"`: the short side is resized to `side_px`, the long side rounded down, then cropped at an offset that is
+    rounded half to even, as in CLIP's `_transform` (Radford et al., 2021) and OpenCLIP. transformers rounds the offset
+    down: its crop is one pixel to the left of this one (above it) where the long side exceeds `side_px` by 3, 7, 11,
+    ..., and the same elsewhere. `num_crops=3` takes the left, centre and right crop of a landscape video, or the top,
+    centre and bottom crop of a portrait one (the usual `clips x 3` views). `fit="squash"`: the whole frame is resized
+    to the square, its aspect ratio ignored (SigLIP). `fit="letterbox"`: the long side is resized to `side_px` and the
+    frame is centred on black. `fit="auto"`: "crop" up to a ratio of the sides of `MOST_CROPPED`, else "letterbox".
 
     `resize_side` is the 256 that video papers state as "short side 256, crop 224": the short side in pixels before the
     crop, for an input of 224 and in proportion for others (73 for an input of 64). All crops are centred along the
@@ -58,26 +69,30 @@ def eval_views(
 
     Raises:
         ValueError: frames that are not uint8 RGB `[F, H, W, 3]`, `side_px` below 1, `num_crops` other than 1 or 3,
-            `resize_side` below 224, or three crops or a `resize_side` of a letterboxed frame.
+            `resize_side` below 224, three crops or a `resize_side` of a frame that is not cropped, or another `fit` or
+            `interpolation`.
     """
     _check_frames(frames)
     _check_side(side_px)
-    _check_fit(fit)
     if num_crops not in (1, 3):
         raise ValueError(f"num_crops must be 1 or 3, got {num_crops}")
+    num_frames, height_px, width_px, _ = frames.shape
+    shown = resolve(fit, height_px, width_px)
     if fit != "crop" and num_crops != 1:
-        raise ValueError(f"a letterboxed video has one view, got num_crops={num_crops}; use num_crops=1 or fit='crop'")
+        raise ValueError(f"fit={fit!r} gives one view, got num_crops={num_crops}; use num_crops=1 or fit='crop'")
     if resize_side is not None and fit != "crop":
-        raise ValueError(f"a letterboxed frame is not cropped: expected no resize_side with it, got {resize_side}")
+        raise ValueError(f"a frame is cropped with fit='crop' alone: expected no resize_side, got {resize_side}")
     if resize_side is not None and resize_side < 224:
         raise ValueError(f"resize_side must be at least 224, the crop that it is stated for, got {resize_side}")
+    if interpolation not in RESAMPLING:
+        raise ValueError(f"interpolation must be 'bicubic' or 'bilinear', got {interpolation!r}")
 
-    num_frames, height_px, width_px, _ = frames.shape
     views = np.full((num_crops, num_frames, 3, side_px, side_px), PAD_VALUE, dtype=np.uint8)
-    if resolve(fit, height_px, width_px) == "letterbox":
-        top, left, new_height, new_width = _letterbox(height_px, width_px, side_px)
+    if shown != "crop":
+        box = (0, 0, side_px, side_px) if shown == "squash" else _letterbox(height_px, width_px, side_px)
+        top, left, new_height, new_width = box
         for i, frame in enumerate(frames):
-            resized = _resize_pillow(frame, new_height, new_width)
+            resized = _resize_pillow(frame, new_height, new_width, interpolation)
             views[0, i, :, top : top + new_height, left : left + new_width] = resized.transpose(2, 0, 1)
         return views
 
@@ -89,7 +104,8 @@ def eval_views(
     offsets = (centre,) if num_crops == 1 else (0, centre, new_long - side_px)
     landscape = width_px >= height_px
     for i, frame in enumerate(frames):
-        resized = _resize_pillow(frame, *((new_short, new_long) if landscape else (new_long, new_short)))
+        size = (new_short, new_long) if landscape else (new_long, new_short)
+        resized = _resize_pillow(frame, *size, interpolation)
         for view, along in zip(views, offsets):
             top, left = (across, along) if landscape else (along, across)
             view[i] = resized[top : top + side_px, left : left + side_px].transpose(2, 0, 1)
@@ -102,24 +118,26 @@ def squash(
     """Whole frames resized to squares, so that clips of any shape can be stacked, and the aspect ratio to undo this.
 
     Returns the frames and `aspect`, the width / height of the source frames; `augment` draws its crops in this true
-    geometry. `fit="letterbox"` preserves the aspect ratio with black bars instead and returns an aspect of 1. The
-    resize is antialiased bicubic on uint8 tensors: equal to Pillow's up to rounding, in a tenth of the time.
+    geometry. With `fit="squash"` the aspect is 1: crops are drawn in the squashed geometry that evaluation shows.
+    `fit="letterbox"` preserves the aspect ratio with black bars instead and returns an aspect of 1. The resize is
+    antialiased bicubic on uint8 tensors, as that of the crops in `augment`, also where evaluation is bilinear: equal to
+    Pillow's up to rounding, in a tenth of the time.
 
     A training crop is taken from these `side_px` pixels, not from the source: choose `side_px` somewhat larger than the
     model's input (256 for 224), or small crops are blurred.
 
     Raises:
-        ValueError: frames that are not uint8 RGB `[F, H, W, 3]`, or `side_px` below 1.
+        ValueError: frames that are not uint8 RGB `[F, H, W, 3]`, `side_px` below 1, or another `fit`.
     """
     _check_frames(frames)
     _check_side(side_px)
-    _check_fit(fit)
     num_frames, height_px, width_px, _ = frames.shape
     # FHWC viewed as FCHW is torch's channels_last, for which its uint8 resize is fast
     source = torch.from_numpy(np.require(frames, requirements=["C", "W"])).permute(0, 3, 1, 2)
-    if resolve(fit, height_px, width_px) == "crop":
+    shown = resolve(fit, height_px, width_px)
+    if shown != "letterbox":
         whole = F.interpolate(source, size=(side_px, side_px), mode="bicubic", antialias=True)
-        return whole.contiguous().numpy(), width_px / height_px
+        return whole.contiguous().numpy(), width_px / height_px if shown == "crop" else 1.0
     top, left, new_height, new_width = _letterbox(height_px, width_px, side_px)
     boxed = torch.full((num_frames, 3, side_px, side_px), PAD_VALUE, dtype=torch.uint8)
     boxed[:, :, top : top + new_height, left : left + new_width] = F.interpolate(
@@ -227,8 +245,8 @@ def mixup(
 # --- geometry -------------------------------------------------------------------------------------------------------
 
 
-def _resize_pillow(frame: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(frame).resize((width_px, height_px), Image.Resampling.BICUBIC))
+def _resize_pillow(frame: np.ndarray, height_px: int, width_px: int, interpolation: str) -> np.ndarray:
+    return np.asarray(Image.fromarray(frame).resize((width_px, height_px), RESAMPLING[interpolation]))
 
 
 def _letterbox(height_px: int, width_px: int, side_px: int) -> tuple[int, int, int, int]:
@@ -346,8 +364,3 @@ def _check_video(video: Tensor) -> None:
 def _check_side(side_px: int) -> None:
     if side_px < 1:
         raise ValueError(f"side_px must be at least 1, got {side_px}")
-
-
-def _check_fit(fit: str) -> None:
-    if fit not in get_args(Fit):
-        raise ValueError(f"fit must be 'crop', 'letterbox' or 'auto', got {fit!r}")

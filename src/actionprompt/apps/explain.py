@@ -1,4 +1,4 @@
-"""What a model looks at: the class token's attention over the patches, overlaid on the frames.
+"""What a model looks at: the attention of the class token, or of an attention pool, over the patches, on the frames.
 
 As in Fig. 7 of Deng et al. (Electronics 2024), the method is shown next to frozen CLIP; red is high attention, green
 low. The maps come from `Method.attention_maps`; this file draws them.
@@ -50,7 +50,8 @@ def explain(
     num_layers: int = 3,
     device: torch.device | str = "cpu",
 ) -> Explanation:
-    """Attention of the last `num_layers` layers on the frames of one video (one view, the centre in time and space).
+    """Attention on the frames of one video (one view, the centre in time and space); see `Method.attention_maps` for
+    `num_layers`.
 
     `baseline` is the model to compare with; by default frozen CLIP with the method's backbone, loaded again (from
     `backbone`, if it is given) because a method may have changed its own.
@@ -64,14 +65,15 @@ def explain(
         baseline = methods.build("zeroshot", clip, method.class_names)
     side_px = method.clip.image.image_size
     shown = Clip(key=str(path), path=Path(path), label=0)
-    sample = data.VideoDataset([shown], config.centre_view, side_px=side_px, training=False)[0, 0]
+    dataset = data.VideoDataset([shown], config.centre_view, side_px=side_px, training=False, pixels=method.clip.pixels)
+    sample = dataset[0, 0]
     if isinstance(sample, Broken):
         raise video.VideoDecodeError(path, sample.reason)
     pixels = torch.from_numpy(sample.video).to(device)
     maps = {}
     for name, looks in (("frozen CLIP", baseline), (method.name, method)):
         looks = looks.to(device).eval()
-        normalised = transforms.normalise(pixels, mean=looks.clip.mean, std=looks.clip.std)
+        normalised = transforms.normalise(pixels, mean=looks.clip.pixels.mean, std=looks.clip.pixels.std)
         maps[name] = looks.attention_maps(normalised, num_layers=num_layers)[0].float().cpu().numpy()
     return Explanation(
         Path(path), sample.video[0].transpose(0, 2, 3, 1), maps, warnings=tuple(tiny_warnings(method, [path]))

@@ -18,7 +18,7 @@ from torch import Tensor
 from actionprompt import checkpoint, methods
 from actionprompt.apps import _keys
 from actionprompt.apps._keys import Keys
-from actionprompt.backbone import CLIP
+from actionprompt.backbone import CLIP, ImagePieces, TextPieces
 from actionprompt.files import sha256
 from actionprompt.method import Method, check_frames
 from actionprompt.methods import i3d_flow, xclip
@@ -186,6 +186,11 @@ def build(
             "expected the CLIP that the checkpoint was trained from, such as openai/clip-vit-base-patch16, got none"
         )  # fmt: skip
     clip = load_clip(backbone or TINY)
+    if (clip.image.pieces, clip.text.pieces) != (ImagePieces(), TextPieces()):
+        raise ValueError(
+            f"the public checkpoints of {name} were trained from OpenAI's CLIP: expected one, such as "
+            f"openai/clip-vit-base-patch16, got {backbone}, a backbone of the family {clip.family}"
+        )
     keys, config = public.keys(state), public.config(methods.get(name).Config, state, clip)
     if template is not None:
         if not hasattr(config, "template"):
@@ -266,8 +271,8 @@ def check_tokens(method: Any, tokens: Tensor, ids: Tensor, what: str) -> None:
         raise ValueError(f"{what} has prompts of {len(tokens)} classes, but {len(names)} class names were given")
     with torch.no_grad():
         expected = text.token_embeddings(ids)
-    for name, row, own, eot in zip(names, tokens, expected, text.eot_positions(ids).tolist()):
-        if not _same(row[: eot + 1], own[: eot + 1]):
+    for name, row, own, length in zip(names, tokens, expected, text.lengths(ids).tolist()):
+        if not _same(row[:length], own[:length]):
             raise ValueError(
                 f"{what}: the prompt of the class {name!r} has other tokens; check the class names and their order, "
                 f"the template and the backbone"

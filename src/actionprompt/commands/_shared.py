@@ -322,7 +322,7 @@ def class_names(text: str | None, file: Path | None) -> tuple[str, ...] | None:
         return read_labels(file)
     if text is None:
         return None
-    names = listed(name.strip() for name in text.split(",") if name.strip())
+    names = listed(name.strip() for name in re.split("[,，、]", text) if name.strip())  # Chinese commas, too
     if not names:
         raise ValueError("expected at least one class name, got none")
     return names

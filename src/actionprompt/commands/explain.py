@@ -23,7 +23,7 @@ class Explain:
     backbone: str | None = None
     """Where the model's backbone lies, if it is not where its manifest says."""
     num_layers: int = 3
-    """Last layers whose attention is averaged."""
+    """Last layers whose attention is averaged; without effect where an attention pool reads the patches (SigLIP)."""
 
 
 def main(args: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 from rich.cells import cell_len, set_cell_size
@@ -30,6 +30,7 @@ from actionprompt.commands._shared import (
     to_stdout,
     visible,
 )
+from actionprompt.config import Fit
 from actionprompt.files import no_formula
 from actionprompt.prediction import Prediction, Predictor
 
@@ -56,10 +57,11 @@ class Predict:
     where there is none."""
     independent: bool = False
     """Score each label by itself against unrelated actions, so that several can be true at once."""
-    fit: Literal["auto", "crop", "letterbox"] | None = None
-    """What of a frame is seen: the centre `crop`, the whole frame with black bars (`letterbox`), or (`auto`) the crop
-    for videos that are nearly square and the whole frame for others. By default `auto`; of a trained model, what it was
-    trained with."""
+    fit: Fit | None = None
+    """What of a frame is seen: what the backbone's checkpoint asks for (`own`), the centre `crop`, the whole frame with
+    its aspect ratio ignored (`squash`) or with black bars (`letterbox`), or (`auto`) the squash with a backbone that
+    asks for it, else the crop for videos that are nearly square and the letterbox for others. By default `auto`; of a
+    trained model, what it was trained with."""
     top: int = 5
     """How many classes to show."""
     json: Path | None = None

@@ -5,27 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich import box
 from rich.table import Column, Table
 
 from actionprompt.commands._shared import bar, check_folder, note, out, parse, say
-from actionprompt.weights import AUTO, DEFAULT, TINY, hub, load_chinese_text, load_clip
-from actionprompt.weights.tensors import read_json
+from actionprompt.weights import AUTO, DEFAULT, FAMILIES, TINY, hub, load_clip
+from actionprompt.weights.known import KNOWN
 
-KNOWN = {
-    "openai/clip-vit-base-patch32": ("512", "224", "MIT"),
-    "openai/clip-vit-base-patch16": ("512", "224", "MIT"),
-    "openai/clip-vit-large-patch14": ("768", "224", "MIT"),
-    "openai/clip-vit-large-patch14-336": ("768", "336", "MIT"),
-}
-"""OpenAI's CLIPs on the hub: joint width E, side of the input in pixels, licence (github.com/openai/CLIP, LICENSE)."""
 USAGE = ("usage: actionprompt weights get [NAME] [--out DIR]", "       actionprompt weights list")
 
 
 @dataclass(frozen=True)
 class Get:
     name: tyro.conf.Positional[str] = DEFAULT
-    """A model of the hub in the format of Hugging Face's CLIP, or a Chinese-CLIP."""
+    """A model of the hub: of a family that `weights list` shows, in Hugging Face's or in OpenCLIP's format."""
     out: Path | None = None
     """Also copy it into this folder, which is all that a machine without a network needs."""
 
@@ -72,25 +64,31 @@ def get(options: Get) -> int:
 
 def describe(folder: Path) -> str:
     """What a folder holds, from its model as it is loaded: every weight is accounted for and finite."""
-    if read_json(folder / "config.json").get("model_type") == "chinese_clip":
-        tower = load_chinese_text(folder)
-        count = sum(parameter.numel() for parameter in tower.parameters())
-        return f"Chinese text tower, embeddings of {tower.projection.out_features}, {count / 1e6:.1f} M parameters"
     clip = load_clip(folder)
     count = sum(parameter.numel() for parameter in clip.parameters())
     return (
-        f"embeddings of {clip.embed_dim}, images of {clip.image.image_size} px, {count / 1e6:.1f} M parameters, "
-        f"sha256 {clip.fingerprint()}"
+        f"{clip.family}, embeddings of {clip.embed_dim}, images of {clip.image.image_size} px, texts of up to "
+        f"{clip.text.context_length} tokens, {count / 1e6:.1f} M parameters, sha256 {clip.fingerprint()}"
     )
 
 
 def list_known() -> int:
     tiny = load_clip(TINY)
-    table = Table(Column("name", no_wrap=True), "width", "image px", "licence", "here", box=box.SIMPLE)
-    for name, facts in KNOWN.items():
-        table.add_row(name, *facts, "yes" if hub.cached(name) else "no")
-    table.add_row(TINY, str(tiny.embed_dim), str(tiny.image.image_size), "Apache-2.0", "yes")
+    columns = [Column(head, no_wrap=True) for head in ("name", "width", "px", "licence", "checked", "here")]
+    table = Table(*columns, box=None, padding=(0, 1, 0, 0))
+    for family in FAMILIES:
+        table.add_row(f"[bold]{family}[/bold]")
+        for name, known in KNOWN.items():
+            if known.family == family:
+                checked, here = "shape" if known.checked else "family", "yes" if hub.cached(name) else "no"
+                table.add_row(name, str(known.embed_dim), str(known.image_size), known.licence, checked, here)
+    table.add_row("[bold]ActionWorld's[/bold]")
+    table.add_row(TINY, str(tiny.embed_dim), str(tiny.image.image_size), "Apache-2.0", "itself", "yes")
     out.print(table)
-    say(f"{AUTO} is {DEFAULT}; {TINY} ships with the program and knows ActionWorld's drawings alone.")
-    say("Any other CLIP in Hugging Face format works: its name on the hub, its folder, or an OpenAI .pt file.")
+    say(f"width: of the embeddings. {AUTO} is {DEFAULT}; {TINY} knows ActionWorld's drawings alone.")
+    say(
+        "checked: a model of this shape, or of this family in another size, with random weights, gives the numbers of "
+        "transformers or of OpenCLIP's equations (results/backbones.md). No published weights were part of it."
+    )
+    say("Any other model of these families works: its name on the hub, its folder, or an OpenAI .pt file.")
     return 0

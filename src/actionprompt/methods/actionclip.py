@@ -19,6 +19,8 @@ softmax(10 x the 0/1 matrix); the temporal transformer starts as the identity (`
 temperature have no weight decay; a prediction uses the learned temperature, where (code) uses 100. The paper's
 pre-network (`joint`) and in-network (`shift`) prompts are left out.
 
+The bias of a sigmoid backbone shifts all similarities of a batch alike and cancels in every softmax.
+
 Trained parameters at ViT-B/16: CLIP 149,620,737; temporal head: mean 0, conv1d 1,536, lstm 2,101,248, transformer
 19,210,240, transformer_code 18,953,728.
 """
@@ -169,14 +171,14 @@ class Model(Method):
     def encode_sentences(self, rows: Int[Tensor, " C"]) -> Float[Tensor, "C E"]:
         """L2-normalised embeddings of the sentences in the given rows of `ids`."""
         text, ids = self.clip.text, self.ids[rows]
-        return F.normalize(text.encode(text.token_embeddings(ids), text.eot_positions(ids)).sentence, dim=-1)
+        return F.normalize(text.encode(text.token_embeddings(ids), text.lengths(ids)).sentence, dim=-1)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
         """Log of the class probabilities averaged over the templates; with the linear classifier, its logits."""
         video = self.temporal(features).mean(1)
         if self.config.classifier == "linear":
             return self.linear(video)
-        similarity = self.clip.logit_scale.exp() * F.normalize(video, dim=-1) @ self.class_features().T
+        similarity = self.clip.logits(F.normalize(video, dim=-1), self.class_features())
         by_template = similarity.float().unflatten(1, (-1, len(self.config.templates))).log_softmax(1)
         return by_template.logsumexp(2) - math.log(len(self.config.templates))  # log of the mean probability
 
@@ -205,7 +207,7 @@ class Model(Method):
         sentence, video = self.encode_sentences(rows)[index], F.normalize(self.temporal(features).mean(1), dim=-1)
         with torch.autocast(labels.device.type, enabled=False):
             targets = same_label_targets(gather_batch(labels))
-            similarity = self.clip.logit_scale.exp() * gather_batch(video.float()) @ gather_batch(sentence.float()).T
+            similarity = self.clip.logits(gather_batch(video.float()), gather_batch(sentence.float()))
             parts = {
                 "video_text": F.kl_div(similarity.log_softmax(1), targets, reduction="batchmean"),
                 "text_video": F.kl_div(similarity.T.log_softmax(1), targets, reduction="batchmean"),

@@ -31,6 +31,8 @@ Reconstructed, or different from (code):
   softmax(S_A) without temperatures, which ranks almost as S does, and averages such probabilities over the views: hence
   `pooling="logits"` in the recipes.
 - Attributes that do not fit the context length are left out, the last ones first; (code) cuts the sentence.
+- A text tower without causal mask reads its own padding, not the id 0; where its words attend to padding, this is part
+  of every t_n. The bias of a sigmoid backbone shifts all logits alike.
 - Left out: the trained text tower of Table 6.
 
 Trained parameters at ViT-B/16; published: 106.8 M (Deng et al. 2024, Table 6):
@@ -60,6 +62,7 @@ from actionprompt.layers import gather_batch, same_label_targets
 from actionprompt.method import Method
 from actionprompt.methods._lexicon import phrases
 from actionprompt.methods._temporal import ReleasedTransformer, start_small
+from actionprompt.methods._words import label_tokens
 from actionprompt.paper import Ablation, Card, Published, Recipe
 
 # Letters: N videos, T frames, E joint width, K classes, W words of a text, A attributes of a video, F = E or 0
@@ -205,33 +208,22 @@ class Model(Method):
         if before == self.class_names:
             return  # the text tower is frozen
         text, everything = self.clip.text, self.config.words == "all"
-        sentences = [self.config.template.format(name) for name in names]
-        ids = text.tokenize(sentences)
-        eot = text.eot_positions(ids)
-        if everything:  # every position, behind the EOT too, where (code) pads with the id 0
+        ids = text.tokenize([self.config.template.format(name) for name in names])
+        lengths = text.lengths(ids)
+        if everything:  # every position, behind the EOT too
+            padding = 0 if text.is_causal else text.tokenizer.pad_token_id  # (code) pads with the id 0
             ids = F.pad(ids, (0, text.context_length - ids.shape[1]))
-            ids[torch.arange(ids.shape[1], device=ids.device) > eot[:, None]] = 0
-        last = torch.full_like(eot, ids.shape[1] - 1)
-        tokens = text.project(text.encode(text.token_embeddings(ids), last).words)
-        rows = [slice(None)] * len(names) if everything else self._label_tokens(names, sentences)
+            ids[torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None]] = padding
+        features = text.encode(text.token_embeddings(ids), lengths, cut=False)
+        tokens = text.project(features.words)
+        rows = [slice(None)] * len(names) if everything else label_tokens(text, self.config.template, names)
         words = [F.normalize(row[at], dim=-1) for row, at in zip(tokens, rows, strict=True)]
         for name, value in {
-            "text": F.normalize(tokens[torch.arange(len(names), device=eot.device), eot], dim=-1),  # e_c
+            "text": F.normalize(features.sentence, dim=-1),  # e_c
             "words": pad_sequence(words, batch_first=True),  # t_n
             "share": pad_sequence([row.new_full((len(row),), 1 / len(row)) for row in words], batch_first=True),
         }.items():
             self.register_buffer(name, value, persistent=False)
-
-    def _label_tokens(self, names: Sequence[str], sentences: Sequence[str]) -> list[list[int]]:
-        """Positions of each name's own tokens in its sentence."""
-        begin = self.config.template.index("{}")
-        found = [
-            [at for at, (start, end) in enumerate(row) if max(start, begin) < min(end, begin + len(name))]
-            for name, row in zip(names, self.clip.text.tokenizer.offsets(sentences), strict=True)
-        ]
-        if not all(found):
-            raise ValueError(f"expected class names with words in them, got {names[found.index([])]!r}")
-        return found
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """`lr` for CLIP's parameters, 10 `lr` for the new ones, all with weight decay (code)."""
@@ -261,7 +253,7 @@ class Model(Method):
             s = self.config.fusion * s + (1 - self.config.fusion) * self.attributes(
                 features.attributes, self.text
             )  # D18
-        return self.clip.logit_scale.exp() * s
+        return self.clip.score(s)
 
     def loss(self, features: Features, labels: Tensor) -> dict[str, Tensor]:
         """L = L_V + L_A over the clips of all processes; parts `video` and `attributes`.

@@ -30,6 +30,9 @@ No code is public. Reconstructed, where the paper leaves it open:
   is shared by the candidates of the batch (`soft_targets`).
 - As in all methods here, vectors (biases, norms) have no weight decay.
 
+Without a class token, z of Eq. 8 is what the pooling of the backbone reads from the patches at the input of each layer.
+The logits have the temperature tau; the scale and bias of a backbone are not used.
+
 Where the paper contradicts itself: Table 2 gives batch size 256, Sec. 4.4 and Table 6 give 32 for the numbers they
 print. The baseline of Sec. 4.1.3, frozen CLIP with word-guided pooling, has nothing to train, yet its accuracy in
 Table 7 grows with K. Table 5 prints a full stop after each template, Sec. 3.4 prints none after the default. Sec. 4.2.1
@@ -77,8 +80,9 @@ from actionprompt.backbone import CLIP, TextTower
 from actionprompt.layers import gather_batch, same_label_targets
 from actionprompt.method import Method
 from actionprompt.methods._beta import Beta, Pieces, join
+from actionprompt.methods._words import label_tokens
 from actionprompt.paper import Ablation, Card, Recipe
-from actionprompt.weights import TINY, TINY_ZH, load_chinese_text
+from actionprompt.weights import TINY, TINY_ZH, Tokenizer, load_chinese_text
 
 # Letters: N videos, T frames, P prompts of a frame, S global prompts, D tower width, E joint width, K classes,
 # W words of the longest label, R rows of a learned table.
@@ -86,7 +90,8 @@ from actionprompt.weights import TINY, TINY_ZH, load_chinese_text
 CHINESE_CLIP = {512: "OFA-Sys/chinese-clip-vit-base-patch16", 768: "OFA-Sys/chinese-clip-vit-large-patch14"}
 """By joint width E: the published Chinese-CLIP whose text tower is RoBERTa-wwm-base (Sec. 4.1.2)."""
 PROBE = "动作"
-"""A text whose embedding identifies the Chinese tower. It is saved with the model, which only names the tower."""
+"""A text whose embedding identifies the Chinese tower: it is saved with the model, which only names the tower. A
+tokeniser that has these characters, which those of bytes or of English text do not, reads Chinese."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,8 @@ class Config:
     template: str = "This is a video about {}"
     """English prompt with `{}` for the class name (Sec. 3.4, Table 5). Chinese names have no template."""
     chinese: str | None = "auto"
-    """Chinese text tower: a hub name or folder; None: no Chinese branch. `auto` follows the backbone: `tiny_zh` for
-    `tiny`, random weights for random ones, otherwise the published Chinese-CLIP of the same joint width."""
+    """Chinese text tower: a hub name or folder; None: no Chinese branch. `auto` follows the backbone: its own, if that
+    reads Chinese; `tiny_zh` for `tiny`, random weights for random ones; otherwise Chinese-CLIP of the same width."""
     fusion: float = 0.5
     """lambda of Eq. 18: weight of S_VT, the English similarity, in predictions. The paper prints no value;
     `actionprompt tune-fusion` chooses one on validation clips."""
@@ -264,7 +269,7 @@ class Model(Method):
         (tower,) = self._text_tower
         features = tower([config.template.format(name) for name in names])
         words = F.normalize(tower.project(features.words), dim=-1)
-        label_words = [row[at] for row, at in zip(words, self._label_tokens(names))]
+        label_words = [row[at] for row, at in zip(words, label_tokens(tower, config.template, names))]
         shares = [torch.full((len(row),), 1 / len(row)) for row in label_words]
         text_zh = None
         if config.chinese is not None and names_zh is not None:
@@ -291,26 +296,14 @@ class Model(Method):
                 )
         super().load_trained_state(state, inference=inference)
 
-    def _label_tokens(self, names: Sequence[str]) -> list[list[int]]:
-        """Positions of each label's own tokens in its sentence, without those of the template."""
-        (tower,), begin = self._text_tower, self.config.template.index("{}")
-        sentences = [self.config.template.format(name) for name in names]
-        spans = tower.tokenizer.offsets(sentences)
-        found = [
-            [at for at, (start, end) in enumerate(row) if max(start, begin) < min(end, begin + len(name))]
-            for name, row in zip(names, spans)
-        ]
-        if not all(found):
-            raise ValueError(f"expected class names with words in them, got {names[found.index([])]!r}")
-        return found
-
     def _chinese(self, names_zh: Sequence[str]) -> Float[Tensor, "K E"]:
-        """L2-normalised Chinese text embeddings; the tower is freed on return."""
-        name, width = self.config.chinese, self.clip.embed_dim
-        if name == "auto" and self.clip.name.startswith("random:"):
-            name = f"random:{width}"
-        elif name == "auto":
-            name = TINY_ZH if self.clip.name == TINY else CHINESE_CLIP.get(width)
+        """L2-normalised Chinese text embeddings; a tower that is loaded for them is freed on return."""
+        name, width, own = self.config.chinese, self.clip.embed_dim, self.text_tower
+        if name == "auto" and isinstance(own.tokenizer, Tokenizer) and set(PROBE) <= own.tokenizer.vocab.keys():
+            return F.normalize(own.sentences(names_zh), dim=-1)
+        if name == "auto":
+            random, tiny = self.clip.name.startswith("random:"), self.clip.name == TINY
+            name = f"random:{width}" if random else TINY_ZH if tiny else CHINESE_CLIP.get(width)
         if name is None:
             raise ValueError(
                 f"no published Chinese-CLIP has the joint width {width} of {self.clip.name!r}; set chinese to a tower "
@@ -322,7 +315,7 @@ class Model(Method):
                 f"expected a Chinese text tower of joint width {width}, as {self.clip.name!r}, got {tower.embed_dim} "
                 f"from {name!r}; choose another, or set chinese=None"
             )
-        return F.normalize(tower(list(names_zh)), dim=-1)
+        return F.normalize(tower.sentences(names_zh), dim=-1)
 
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Float[Tensor, "N T E"]:
         """As in the base class; with prompts ValueError also for another number of frames than `num_frames`."""
@@ -338,9 +331,9 @@ class Model(Method):
         x = tower.pre_norm(x)
         layers: list[Any] = list(tower.layers)
         for layer, prompts in zip(layers, self.prompts):
-            tokens = join([x, *prompts(x[:, :, 0])], size).flatten(0, 1)  # [Z, P_R] of Eq. 13
+            tokens = join([x, *prompts(tower.frame_token(x))], size).flatten(0, 1)  # [Z, P_R] of Eq. 13
             x = layer(tokens, keep=x.shape[2]).unflatten(0, size)  # Eq. 13; drop P_R; Eq. 14
-        return tower.project(x[:, :, 0])  # Eq. 3
+        return tower.project(tower.frame_token(x))  # Eq. 3
 
     def similarities(
         self, features: Float[Tensor, "N T E"], classes: Int[Tensor, " C"] | None = None

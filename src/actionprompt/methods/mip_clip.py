@@ -37,6 +37,10 @@ formula as written), with half the MACs (multiply-accumulate operations); the te
 (11.1 GB with 77 tokens), less with gradient checkpointing. VMP adds 0.7 % to the MACs of the tower
 (results/costs/mip_clip_cost.json).
 
+Without a class token, the differences are those of what the pooling of the backbone reads from the patches at the input
+of each layer, which differ between frames from the first layer on. The scale and bias of a sigmoid backbone are not
+used, since l is learned.
+
 Reconstructed or chosen by us: lambda = 1; the recipes; the zero-shot form described above; the time embedding stays
 without VMP. MLP1 and MLP2 have PyTorch's default initialisation: (code) intends N(0, 0.02), in a loop without effect.
 

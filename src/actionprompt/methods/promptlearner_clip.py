@@ -38,6 +38,9 @@ frames, and J is the product of a gated layer on the text and one on the attende
 and fusion of ReGAT instead: one parsing step; the product of a layer on the frame and one on the text, after dropout,
 scores the frames; and the text of the fusion is the sentence feature, not y.
 
+In other backbones, the EOT of Table 2 is the position that the text tower is read at; the bias of a sigmoid backbone
+cancels in Eq. 23.
+
 Further differences from (code): its sentence feature bypasses the final layer norm, its class names' token embeddings
 are not tuned, and it predicts at a temperature of 1/100; here the temporal transformer starts as the identity, and
 biases, norms and the temperature have no weight decay. (code) reports the best epoch on the test list; here it is the
@@ -200,8 +203,10 @@ class Fusion(nn.Module):
 class Interaction(nn.Module):
     """Sec. 3.3: frame embeddings and the text of the true label -> J. Used in training only."""
 
-    def __init__(self, embed_dim: int, text_width: int, config: Config) -> None:
+    def __init__(self, clip: CLIP, config: Config) -> None:
         super().__init__()
+        embed_dim, text_width = clip.embed_dim, clip.text.width
+        self.num_start, self.num_end = clip.tokenizer.num_start, clip.tokenizer.num_end
         self.semantics = config.semantics
         if config.semantics == "parse":
             self.parser = Parser(embed_dim, text_width, num_steps=config.num_steps)
@@ -218,9 +223,9 @@ class Interaction(nn.Module):
     def meaning(self, text: TextFeatures) -> Float[Tensor, "C D"]:
         """The text feature that guides the graph (Table 2); SOS, EOT and padding do not count as words."""
         if self.semantics == "eot":
-            return text.words[torch.arange(len(text.eot), device=text.eot.device), text.eot]
-        position = torch.arange(text.words.shape[1], device=text.eot.device)
-        is_word = (position >= 1) & (position < text.eot[:, None])
+            return text.words[torch.arange(len(text.readout), device=text.readout.device), text.readout]
+        position = torch.arange(text.words.shape[1], device=text.lengths.device)
+        is_word = (position >= self.num_start) & (position < text.lengths[:, None] - self.num_end)
         if self.semantics == "average":
             return (text.words * is_word[:, :, None]).sum(1) / is_word.sum(1, keepdim=True)
         return self.parser(text.sentence, text.words, is_word)[0]
@@ -268,7 +273,7 @@ class Model(Method):
         if config.temporal == "transformer":
             self.temporal = TemporalTransformer(clip.embed_dim, num_layers=config.num_layers)
         if config.semantics != "none" and config.contrastive > 0:
-            self.interaction = Interaction(clip.embed_dim, clip.text.width, config)
+            self.interaction = Interaction(clip, config)
         self.set_classes(class_names, class_names_zh)
 
     @property
@@ -290,7 +295,9 @@ class Model(Method):
     def _contexts(self, num_classes: int) -> Float[Tensor, "_ M D"]:
         """The contexts before training."""
         config, text = self.config, self.clip.text
-        words = text.token_embeddings(text.tokenize([WORDS]))[:, 1:-1]  # without SOS and EOT
+        row, tokenizer = text.tokenizer.encode([WORDS])[0], text.tokenizer
+        row = row[tokenizer.num_start : len(row) - tokenizer.num_end]  # without SOS and EOT
+        words = text.token_embeddings(torch.tensor([row], device=text.device))
         if config.context == "code":
             return words.clone()
         contexts = config.context_std * torch.randn(num_classes, config.num_context, text.width)
@@ -319,17 +326,16 @@ class Model(Method):
     def encode_prompts(self, classes: Int[Tensor, " C"]) -> TextFeatures:
         """Word features s_m and sentence features s_0 of the prompts of the given classes (Eq. 1-6)."""
         text, ids = self.clip.text, self.ids[classes]
-        tokens = text.token_embeddings(ids)
         contexts = self.contexts.expand(len(self.ids), -1, -1)[classes]
-        tokens = torch.cat([tokens[:, :1], contexts, tokens[:, 1:]], dim=1)  # Eq. 1, with SOS and EOT
-        return text.encode(tokens, text.eot_positions(ids) + self.contexts.shape[1])  # Eq. 2-6
+        tokens = text.insert(text.token_embeddings(ids), contexts)  # Eq. 1, with SOS and EOT
+        return text.encode(tokens, text.lengths(ids) + self.contexts.shape[1])  # Eq. 2-6
 
     def video_features(self, frames: Float[Tensor, "N T E"]) -> Float[Tensor, "N E"]:
         """v_0, L2-normalised."""
         return F.normalize((frames if self.temporal is None else self.temporal(frames)).mean(1), dim=-1)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
-        return self.clip.logit_scale.exp() * self.video_features(features) @ self.class_features().T
+        return self.clip.logits(self.video_features(features), self.class_features())
 
     def encode_classes(self) -> Float[Tensor, "K E"]:
         """s_0 of all classes, L2-normalised."""
@@ -358,7 +364,7 @@ class Model(Method):
         with torch.autocast(labels.device.type, enabled=False):
             labels = gather_batch(labels)
             video, sentence, fused = (gather_batch(x.float()) for x in (video, sentence, fused))
-            similarity = self.clip.logit_scale.exp() * video @ sentence.T
+            similarity = self.clip.logits(video, sentence)
             targets = kl_targets(labels, config.kl_target)
             parts = {
                 "video_text": F.kl_div(similarity.log_softmax(1), targets, reduction="batchmean"),  # Eq. 23, v2s

@@ -21,7 +21,8 @@ equations here are a reconstruction from documented parts of other papers:
   addition to the image tower; ours take 2.5 G with `late`, 3.6 G with `output`, 130 G with `eot_cut` at 400 classes.
 - MCB: reconstructed, as two cross-attention blocks with learned scales beta_t and beta_v, initially 0.1:
   t' = t + beta_t CrossBlock(t, P), v' = v + beta_v CrossBlock(v, {t}). There are no positions over classes.
-- Known: logits = logit_scale cos(v', t'), where logit_scale is 100 in OpenAI's weights; cross-entropy.
+- Known: logits = logit_scale cos(v', t'), where logit_scale is 100 in OpenAI's weights; cross-entropy, in which the
+  bias of a sigmoid backbone cancels.
 
 Training starts at mean-pooled CLIP with the base prompts, except for the scales of 0.1: the linear layer of m, `pos`
 and the output projections of the spatial block start at zero. Scales have one entry per channel, like X-CLIP's alpha.
@@ -29,7 +30,9 @@ and the output projections of the spatial block start at zero. Scales have one e
 The text differs for every video and class. Its cost is reduced without changing the result: sequences are cut after the
 longest EOT; under the causal mask, the tokens [SOS] MAP do not depend on the name, so they run once per video and the
 names attend to their keys and values; the last layer runs at the EOT position only. Classes are processed in chunks,
-which are recomputed in the backward pass if there is more than one.
+which are recomputed in the backward pass if there is more than one. In a text tower without causal mask every token
+depends on the name, and every pair of video and class runs as a sentence of its own: with `eot_cut` through all layers,
+with `late` through the last one, where U is what the layers before have made of the base prompts in that sentence.
 
 Trained parameters at ViT-B/16, T = 8, M = 8:
 
@@ -43,7 +46,7 @@ H heads of width d.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -75,17 +78,19 @@ class Config:
     """M, base prompts."""
     text_form: Literal["auto", "eot_cut", "late", "output"] = "auto"
     """Where the motion enters the text: before the first layer, before the last layer, or after the tower. `auto` is
-    replaced by one of the first two when the model is built, depending on the number of classes; the configuration of
-    the model, and with it the manifest, records which. Later changes of the class names do not change it."""
+    replaced by one of the first two when the model is built, by the number of classes and the text tower; the
+    configuration of the model, and with it the manifest, records which. Later class names do not change it."""
     late_above: int = 50
     """`auto` chooses `late` for more classes than this: 51 full sentences per video take 11.5 G MACs, compared with
-    140.5 G of ViT-B/16 on 8 frames (results/costs/seeing_in_flowing_text.json)."""
+    140.5 G of ViT-B/16 on 8 frames (results/costs/seeing_in_flowing_text.json). Without a causal mask nothing of a
+    sentence is shared, and with SigLIP's 64 tokens they take more than the frames: there it is always `late`."""
     communicate_text: bool = True
     """MCB: t' attends to the frames."""
     communicate_video: bool = True
     """MCB: v' attends to the class texts."""
     pairs_per_chunk: int = 512
-    """Sentences (videos x classes) that run through the text tower at once; bounds memory (our choice)."""
+    """Sentences (videos x classes) that run through the text tower at once; bounds memory (our choice). Of 64 tokens
+    instead of a name's few, each takes several times the memory."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_prompts", 1), ("pairs_per_chunk", 1), ("num_frames", self.least_frames)):
@@ -180,17 +185,22 @@ class Model(Method):
     """Frozen CLIP with motion-aware prompts; see the file's docstring."""
 
     config: Config
-    sos: Tensor
-    names: Tensor
-    eot: Tensor
+    tokens: Tensor  # [K, l, W]: the sentences without prompts and positions
+    names: Tensor  # [K, L, W]: what is behind the prompts, with positions
+    lengths: Tensor  # [K]: number of tokens with prompts that are attended to
+    read: Tensor  # [K]: the position that a sentence is read at
+    reach: Tensor  # [K]: number of tokens that are attended to from there
 
     def __init__(
         self, config: Config, clip: CLIP, class_names: Sequence[str], class_names_zh: Sequence[str] | None = None
     ) -> None:
         if config.text_form == "auto":
-            config = replace(config, text_form="late" if len(class_names) > config.late_above else "eot_cut")
+            is_dear = len(class_names) > config.late_above or not clip.text.is_causal
+            config = replace(config, text_form="late" if is_dear else "eot_cut")
         super().__init__(config, clip)
         width, text_width = clip.embed_dim, clip.text.width
+        self.shares_prefix = clip.text.is_causal
+        """Whether [SOS] MAP run once for all names; without it, whole sentences give the same, in any tower."""
         self.motion = MotionStreams(config, width)
         if config.spatial:
             self.spatial = Block(width, num_heads(width)).zero_output()
@@ -214,21 +224,23 @@ class Model(Method):
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         """As in the base class; ValueError also for prompts and names that exceed the context length of the tower."""
         super().set_classes(names, names_zh)
-        tower, num_prefix = self.clip.text, 1 + self.config.num_prompts
-        ids = tower.tokenize([f"{name}." for name in names])
-        length = num_prefix + ids.shape[1] - 1
-        if length > tower.context_length:
-            longest = names[int(tower.eot_positions(ids).argmax())]
-            raise ValueError(
-                f"expected prompts and class name of at most {tower.context_length} tokens, got {length} for "
-                f"{self.config.num_prompts} prompts and {longest!r}; shorten the name or use fewer prompts"
-            )
-        position = tower.embeddings.position_embedding.weight
-        tokens = tower.token_embeddings(ids)
-        self.register_buffer("sos", tokens[:1, :1] + position[:1], persistent=False)
-        self.register_buffer("names", tokens[:, 1:] + position[num_prefix:length], persistent=False)
-        self.register_buffer("eot", tower.eot_positions(ids) - 1, persistent=False)  # index into `names`
-        self._kept: tuple[tuple, tuple[Tensor, list[Tensor]]] | None = None
+        tower, num_prompts = self.clip.text, self.config.num_prompts
+        ids = tower.tokenize([f"{name}." for name in names], reserve=num_prompts)
+        tokens, lengths, length = tower.token_embeddings(ids), tower.lengths(ids), ids.shape[1] + num_prompts
+        lengths = lengths + num_prompts
+        read = tower.positions_read(lengths, length)
+        if tower.pieces.fixed_length:  # padding counts like words
+            lengths = torch.full_like(lengths, length)
+        x = tower.add_positions(tower.insert(tokens, tokens.new_zeros(len(tokens), num_prompts, tower.width)))
+        for name, value in {
+            "tokens": tokens,
+            "names": x[:, tower.tokenizer.num_start + num_prompts :],
+            "lengths": lengths,
+            "read": read,
+            "reach": read + 1 if tower.is_causal else lengths,
+        }.items():
+            self.register_buffer(name, value, persistent=False)
+        self._kept: tuple[tuple, tuple[Tensor | None, Any]] | None = None
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
         """Frame embeddings -> logits; ValueError for fewer than `least_frames` or more than `num_frames` frames."""
@@ -258,42 +270,77 @@ class Model(Method):
 
             text2 = self._in_chunks(seen, len(features))
         cosine = (F.normalize(video2.float(), dim=-1)[:, None] * F.normalize(text2.float(), dim=-1)).sum(-1)
-        return self.clip.logit_scale.exp() * cosine
+        return self.clip.score(cosine)
 
     def text(self, motion: Motion) -> Float[Tensor, "#N K E"]:
         """t: embeddings of all class sentences, not L2-normalised; one row if they are the same for every video."""
-        form, static = self.config.text_form, self.config.prompts == "static"
-        if form == "eot_cut" and not static:
-            memory, prefix = self._prefix(self.update(self.base_prompts[None], motion))
-            return self._in_chunks(
-                lambda c: self._sentences(prefix, self._ends(self._names(c, memory), c), c), len(prefix)
-            )
-        prefix, ends = self._early()
-        if form == "late" and not static:
-            prompts = self.update(prefix[:, 1:], motion)
-            prefix = torch.cat([prefix[:, :1].expand(len(prompts), -1, -1), prompts], 1)
-        text = self._in_chunks(lambda c: self._sentences(prefix, [x[:, c] for x in ends], c), len(prefix))
-        if form == "output" and not static:
-            return self._in_chunks(lambda c: self.update(text[:, c], motion), len(motion.tokens))
+        form = "static" if self.config.prompts == "static" else self.config.text_form
+        num_videos, num_start = len(motion.tokens), self.clip.tokenizer.num_start
+        if form == "eot_cut":
+            start, names = self._before_last(self.update(self.base_prompts[None], motion))
+            return self._in_chunks(lambda c: self._sentences(start, self._ends(names(c), c), c), num_videos)
+        prefix, early = self._early()
+        ends: Callable[[slice], list[Tensor]]
+        if prefix is not None:
+            ends = lambda c: [x[:, c] for x in early]  # noqa: E731
+            if form == "late":
+                prompts = self.update(prefix[:, num_start:], motion)
+                prefix = torch.cat([prefix[:, :num_start].expand(num_videos, -1, -1), prompts], 1)
+        elif form == "late":
+            ends = lambda c: self._ends(self._updated(early[:, c], motion), c)  # noqa: E731
+        else:
+            ends = lambda c: self._ends(early[:, c], c)  # noqa: E731
+        text = self._in_chunks(lambda c: self._sentences(prefix, ends(c), c), num_videos if form == "late" else 1)
+        if form == "output":
+            return self._in_chunks(lambda c: self.update(text[:, c], motion), num_videos)
         return text
 
-    def _early(self) -> tuple[Float[Tensor, "1 P W"], list[Tensor]]:
-        """`_prefix` and `_ends` for the base prompts: the same for all videos, so without gradients they are computed
-        once per class list."""
+    def _early(self) -> tuple[Float[Tensor, "1 P W"] | None, Any]:
+        """`_before_last` for the base prompts and all names; with a prefix, the `_ends` of the names. They are the same
+        for all videos, so without gradients they are computed once per class list."""
         device = self.base_prompts.device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         key = (self.base_prompts.data_ptr(), self.base_prompts._version, autocast)
         if not torch.is_grad_enabled() and self._kept is not None and self._kept[0] == key:
             return self._kept[1]
-        memory, prefix = self._prefix(self.base_prompts[None])
-        early = prefix, self._ends(self._in_chunks(lambda c: self._names(c, memory), 1), slice(None))
+        prefix, names = self._before_last(self.base_prompts[None])
+        x = self._in_chunks(names, 1)
+        early = prefix, (x if prefix is None else self._ends(x, slice(None)))
         self._kept = None if torch.is_grad_enabled() else (key, early)
         return early
 
+    def _before_last(
+        self, prompts: Float[Tensor, "N M W"]
+    ) -> tuple[Float[Tensor, "N P W"] | None, Callable[[slice], Tensor]]:
+        """Through all layers but the last: the prefix, if it does not depend on the names, and the tokens behind it of
+        the given classes [N, k, L, W]; without a prefix, whole sentences."""
+        if not self.shares_prefix:
+            return None, lambda classes: self._whole(classes, prompts)
+        memory, prefix = self._prefix(prompts)
+        return prefix, lambda classes: self._names(classes, memory)
+
+    def _whole(self, classes: slice, prompts: Float[Tensor, "N M W"]) -> Float[Tensor, "N k L W"]:
+        """The sentences of the given classes with the prompts of every video, through all layers but the last."""
+        tower, tokens, num_videos = self.clip.text, self.tokens[classes], len(prompts)
+        prompts = prompts[:, None].expand(-1, len(tokens), -1, -1)
+        x = tower.add_positions(tower.insert(tokens.expand(num_videos, -1, -1, -1), prompts)).flatten(0, 1)
+        bias = tower.key_bias(self.lengths[classes].repeat(num_videos), x.shape[1])
+        for layer in self._layers()[:-1]:
+            x = layer(x, bias)
+        return x.unflatten(0, (num_videos, len(tokens)))
+
+    def _updated(self, x: Float[Tensor, "1 k L W"], motion: Motion) -> Float[Tensor, "N k L W"]:
+        """Whole sentences with their prompts updated from the motion of every video."""
+        sizes = [self.clip.tokenizer.num_start, self.config.num_prompts]
+        before, prompts, behind = x.split([*sizes, x.shape[2] - sum(sizes)], 2)
+        prompts = self.update(prompts.flatten(1, 2), motion).unflatten(1, prompts.shape[1:3])
+        return torch.cat([y.expand(len(prompts), -1, -1, -1) for y in (before, prompts, behind)], 2)
+
     def _prefix(self, prompts: Float[Tensor, "N M W"]) -> tuple[list[tuple[Tensor, Tensor]], Float[Tensor, "N P W"]]:
         """[SOS] and prompts through all layers but the last: keys and values in each of these, and the output."""
-        position = self.clip.text.embeddings.position_embedding.weight[1 : 1 + prompts.shape[1]]
-        x = torch.cat([self.sos.expand(len(prompts), -1, -1), prompts + position], 1)
+        tower = self.clip.text
+        sos = self.tokens[:1, : tower.tokenizer.num_start].expand(len(prompts), -1, -1)
+        x = tower.add_positions(tower.insert(sos, prompts))
         causal = x.new_ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
         memory = []
         for layer in self._layers()[:-1]:
@@ -315,25 +362,27 @@ class Model(Method):
             x = layer.feed_forward(layer.attend_to(x, keys, values, causal))
         return x.unflatten(0, (num_videos, num_names))
 
-    def _ends(self, names: Float[Tensor, "N k L W"], classes: slice) -> list[Tensor]:
-        """What the last layer needs from the names: their EOT tokens [N, k, W], and the keys and values of all their
-        tokens [N, k, H, L, d]."""
-        at_eot = names[:, torch.arange(names.shape[1], device=names.device), self.eot[classes]]
-        keys_values = self._layers()[-1].keys_values(names.flatten(0, 1))
-        return [at_eot, *(x.unflatten(0, names.shape[:2]) for x in keys_values)]
+    def _ends(self, x: Float[Tensor, "N k L W"], classes: slice) -> list[Tensor]:
+        """What the last layer needs from the last L tokens of sentences: the token that is read [N, k, W], and the keys
+        and values of all [N, k, H, L, d]."""
+        before = self.tokens.shape[1] + self.config.num_prompts - x.shape[2]
+        at_read = x[:, torch.arange(x.shape[1], device=x.device), self.read[classes] - before]
+        keys_values = self._layers()[-1].keys_values(x.flatten(0, 1))
+        return [at_read, *(y.unflatten(0, x.shape[:2]) for y in keys_values)]
 
-    def _sentences(self, prefix: Float[Tensor, "N P W"], ends: list[Tensor], classes: slice) -> Float[Tensor, "N k E"]:
-        """The last layer, at the EOT position only, and the projection."""
-        tower, eot, layer = self.clip.text, self.eot[classes], self._layers()[-1]
-        num_videos, num_names = len(prefix), len(eot)
-        at_eot, *names = (x.expand(num_videos, *x.shape[1:]).flatten(0, 1) for x in ends)
-        keys, values = (
-            torch.cat([_repeat(before, num_names), own], 2)
-            for before, own in zip(layer.keys_values(prefix), names, strict=True)
-        )
-        seen = torch.arange(keys.shape[2], device=eot.device) <= (prefix.shape[1] + eot)[:, None]
+    def _sentences(
+        self, prefix: Float[Tensor, "_ P W"] | None, ends: list[Tensor], classes: slice
+    ) -> Float[Tensor, "N k E"]:
+        """The last layer, at the position that is read only, and the projection."""
+        tower, layer, reach = self.clip.text, self._layers()[-1], self.reach[classes]
+        num_videos, num_names = max(len(ends[0]), 0 if prefix is None else len(prefix)), len(reach)
+        at_read, keys, values = (x.expand(num_videos, *x.shape[1:]).flatten(0, 1) for x in ends)
+        if prefix is not None:
+            before = [_repeat(x, num_names) for x in layer.keys_values(prefix)]
+            keys, values = torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)
+        seen = torch.arange(keys.shape[2], device=reach.device) < reach[:, None]
         seen = seen.repeat(num_videos, 1)[:, None, None]
-        x = layer.feed_forward(layer.attend_to(at_eot[:, None], keys, values, seen))
+        x = layer.feed_forward(layer.attend_to(at_read[:, None], keys, values, seen))
         return tower.project(tower.final_norm(x[:, 0])).unflatten(0, (num_videos, num_names))
 
     def _layers(self) -> list[Layer]:

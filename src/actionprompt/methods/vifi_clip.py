@@ -6,6 +6,8 @@ Cross-entropy over the classes trains the image tower, the text tower and the te
 `train_text=False` and `train_image=False` are the rows of the paper's ablation that tune one tower only.
 
 Difference from the paper: the text tower runs on sequences cut at the longest EOT (exact under the causal mask).
+
+The bias of a sigmoid backbone shifts all logits alike and cancels in the softmax.
 """
 
 from collections.abc import Sequence
@@ -55,12 +57,12 @@ class Model(Method):
     def encode_classes(self) -> Float[Tensor, "K E"]:
         """L2-normalised text embeddings of the class prompts."""
         text = self.clip.text
-        sentence = text.encode(text.token_embeddings(self.ids), text.eot_positions(self.ids)).sentence
+        sentence = text.encode(text.token_embeddings(self.ids), text.lengths(self.ids)).sentence
         return F.normalize(sentence, dim=-1)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
         video = F.normalize(features.mean(1), dim=-1)
-        return self.clip.logit_scale.exp() * video @ self.class_features().T
+        return self.clip.logits(video, self.class_features())
 
 
 VARIANTS = {"image_only": Config(train_text=False), "text_only": Config(train_image=False)}

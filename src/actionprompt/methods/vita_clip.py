@@ -19,6 +19,9 @@ Differences from the paper and its code:
   class-only.
 - Matrices have weight decay, vectors have none.
 
+Without a class token, c is what the pooling of the backbone reads from the patches at the input of each layer. The
+scale and bias of a sigmoid backbone are not used, since l is learned.
+
 Trained parameters at ViT-B/16, T = 8, S = 8, n = 8:
 
 | part | each | in 12 layers |
@@ -167,7 +170,7 @@ class Model(Method):
         return super().trained_state(inference=inference)
 
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Float[Tensor, "N E"]:
-        """The mean of the frames' projected class tokens, not L2-normalised."""
+        """The mean of the frames' projected class tokens, or of what the pooling reads, not L2-normalised."""
         check_video(video)
         time = nearest_rows(self.time, video.shape[1])
         return prompted_frames(self.clip.image, video, time, self.prompts).mean(1)

@@ -18,7 +18,7 @@ Where (code) and transformers have what the paper does not print, they are follo
 - Eq. 10 has LayerNorms before the query and before the feed-forward network. The patch tokens go through a LayerNorm, a
   projection into the joint space and, averaged over time, another LayerNorm. Queries, keys and values have no bias.
 - The message is a linear map of the class token itself; the LayerNorm of Eq. 7 is after it.
-- Pixels are normalised with ImageNet's mean and deviation, not CLIP's.
+- Pixels are normalised with ImageNet's mean and deviation, not CLIP's; a backbone with numbers of its own keeps those.
 - New matrices start as in (code): PyTorch's default for the messages, N(0, 1) for the projection of the patches and
   N(0, 0.02), truncated, for the MIT and the prompts. Vectors and position tables have no weight decay.
 The loss of transformers' model is CLIP's contrastive one; the authors train with cross-entropy over the classes.
@@ -30,6 +30,9 @@ Differences from the paper and (code):
 - The prompts are averaged over time before their linear projection, which is equal and T times cheaper.
 - Clips of another length than T use the nearest rows of the temporal positions; training refuses them.
 - Left out: the other prompts of Table 9 and the classifier without text of Table 8.
+
+Without a class token, the message of a frame is a linear map of what the pooling of the backbone reads from its patches
+at the input of the layer, and all tokens are patches in Eq. 10. The bias of a sigmoid backbone cancels in the softmax.
 
 Trained parameters at ViT-B/16, T = 8; published: 131.5 M (Deng et al. 2024, Table 6):
 
@@ -44,7 +47,7 @@ Trained parameters at ViT-B/16, T = 8; published: 131.5 M (Deng et al. 2024, Tab
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -53,6 +56,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP, quick_gelu
+from actionprompt.config import CLIP_MEAN, CLIP_STD
 from actionprompt.layers import Block
 from actionprompt.method import Method, check_video, groups
 from actionprompt.paper import Ablation, Card, Published, Recipe
@@ -188,7 +192,8 @@ class Model(Method):
         self, config: Config, clip: CLIP, class_names: Sequence[str], class_names_zh: Sequence[str] | None = None
     ) -> None:
         super().__init__(config, clip)
-        clip.mean, clip.std = IMAGENET_MEAN, IMAGENET_STD
+        if (clip.pixels.mean, clip.pixels.std) == (CLIP_MEAN, CLIP_STD):
+            clip.pixels = replace(clip.pixels, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         clip.image.requires_grad_(config.train_image)
         clip.text.requires_grad_(config.train_text)
         clip.logit_scale.requires_grad_(config.train_text)
@@ -227,19 +232,19 @@ class Model(Method):
         length, layers = x.shape[1], list[Any](image.layers)
         for layer, message in zip(layers, self.messages or [None] * len(layers), strict=True):
             if message is not None:
-                x = torch.cat([x, message(x[:, 0].unflatten(0, size)).flatten(0, 1)[:, None]], 1)
+                x = torch.cat([x, message(image.frame_token(x).unflatten(0, size)).flatten(0, 1)[:, None]], 1)
             x = layer(x, keep=length)  # Eq. 8; drop the message; Eq. 9
         x = x.unflatten(0, size)
-        h = image.project(x[:, :, 0])  # Eq. 5
+        h = image.project(image.frame_token(x))  # Eq. 5
         v = (h.mean(1) if self.mit is None else self.mit(h))[:, None]  # Eq. 6
-        return v if self.prompts is None else torch.cat([v, self.prompts.patches(x[:, :, 1:])], 1)
+        return v if self.prompts is None else torch.cat([v, self.prompts.patches(image.patch_tokens(x))], 1)
 
     def encode_classes(self) -> Float[Tensor, "K E"]:
         """c: text embeddings of the classes, not L2-normalised."""
         if self.frozen_text is not None:
             return self.frozen_text
         text = self.clip.text
-        return text.encode(text.token_embeddings(self.ids), text.eot_positions(self.ids)).sentence  # Eq. 1
+        return text.encode(text.token_embeddings(self.ids), text.lengths(self.ids)).sentence  # Eq. 1
 
     def texts(self, features: Float[Tensor, "N L E"]) -> Float[Tensor, "N K E"]:
         """c^: text embeddings of the classes for every video (Eq. 2), not L2-normalised."""
@@ -249,7 +254,7 @@ class Model(Method):
     def head(self, features: Float[Tensor, "N L E"]) -> Float[Tensor, "N K"]:
         v = F.normalize(features[:, 0].float(), dim=-1)
         text = F.normalize(self.texts(features).float(), dim=-1)
-        return self.clip.logit_scale.exp() * torch.einsum("ne,nke->nk", v, text)  # Eq. 3
+        return self.clip.score(torch.einsum("ne,nke->nk", v, text))  # Eq. 3
 
 
 RENAMED = (

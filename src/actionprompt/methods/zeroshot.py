@@ -10,6 +10,8 @@ trained on the same frozen, cacheable frame embeddings; both start exactly at th
   2022). Sensitive to frame order.
 
 Difference from the papers: the output of the temporal transformer starts at zero, so that training starts at zero-shot.
+
+The bias of a sigmoid backbone shifts all logits alike: it changes no ranking and cancels in the softmax.
 """
 
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from actionprompt.backbone import CLIP
+from actionprompt.clips import is_chinese
 from actionprompt.layers import TemporalTransformer
 from actionprompt.method import Method
 from actionprompt.paper import Card, Recipe
@@ -37,6 +40,9 @@ VIDEO_TEMPLATES = (
 )
 """Seven of the templates OpenAI published for Kinetics-700 and UCF-101 (openai/CLIP, data/prompts.md, MIT)."""
 
+VIDEO_TEMPLATES_ZH = ("{}", "一张{}的照片。", "一段{}的视频。", "一个人在{}的视频。")
+"""Ours: the name alone, a photo, a video, a video of a person."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -45,6 +51,8 @@ class Config:
     templates: tuple[str, ...] = VIDEO_TEMPLATES
     """Sentences with `{}` for the class name. A class embedding is the mean of its L2-normalised sentence embeddings,
     L2-normalised again."""
+    templates_zh: tuple[str, ...] = VIDEO_TEMPLATES_ZH
+    """The same for names in Chinese characters, which a backbone with a Chinese text tower knows."""
     head: Literal["none", "linear", "transformer"] = "none"
     """What is trained on the frozen frame embeddings; `none` trains nothing."""
     num_layers: int = 2
@@ -63,8 +71,8 @@ class Model(Method):
         self, config: Config, clip: CLIP, class_names: Sequence[str], class_names_zh: Sequence[str] | None = None
     ) -> None:
         super().__init__(config, clip)
-        bad = [template for template in config.templates if template.count("{}") != 1]
-        if bad or not config.templates:
+        bad = [template for template in (*config.templates, *config.templates_zh) if template.count("{}") != 1]
+        if bad or not (config.templates and config.templates_zh):
             raise ValueError(f"expected templates with one {{}} for the class name, got {bad[:1] or 'none'}")
         if config.head == "transformer":
             self.temporal = TemporalTransformer(
@@ -89,9 +97,10 @@ class Model(Method):
     @torch.no_grad()
     def set_classes(self, names: Sequence[str], names_zh: Sequence[str] | None = None) -> None:
         super().set_classes(names, names_zh)
-        texts = [template.format(name) for name in names for template in self.config.templates]
-        sentences = F.normalize(self.clip.text.sentences(texts), dim=-1)
-        text = F.normalize(sentences.unflatten(0, (len(names), -1)).mean(1), dim=-1)
+        templates = [self.config.templates_zh if is_chinese(name) else self.config.templates for name in names]
+        texts = [template.format(name) for name, row in zip(names, templates) for template in row]
+        sentences = F.normalize(self.clip.text.sentences(texts), dim=-1).split([len(row) for row in templates])
+        text = F.normalize(torch.stack([row.mean(0) for row in sentences]), dim=-1)
         self.register_buffer("text", text, persistent=False)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
@@ -99,7 +108,7 @@ class Model(Method):
             features = self.temporal(features)
         video = F.normalize(F.normalize(features, dim=-1).mean(1), dim=-1)
         weight = self.linear if self.config.head == "linear" else self.text
-        return self.clip.logit_scale.exp() * video @ weight.T
+        return self.clip.logits(video, weight)
 
 
 VARIANTS = {"linear": Config(head="linear"), "transformer": Config(head="transformer")}

@@ -14,11 +14,10 @@ import actionprompt
 from actionprompt import checkpoint, methods, video
 from actionprompt.backbone import find_device
 from actionprompt.clips import Broken, Clip, listed
-from actionprompt.config import DataConfig, check_type, from_json, to_json, update
+from actionprompt.config import DataConfig, Fit, check_type, from_json, to_json, update
 from actionprompt.evaluation import predict_clips, softmax
 from actionprompt.method import Features, Method
 from actionprompt.prediction import none_of_these
-from actionprompt.transforms import Fit
 from actionprompt.weights import AUTO, load_clip
 from actionprompt.world.drawn import tiny_warnings
 
@@ -105,7 +104,7 @@ class Predictor:
         facts: Mapping[str, Any] = {},
     ) -> None:
         check_type(config, DataConfig, "config")
-        self.method, self.config, self.none_below = method.eval(), config, none_below
+        self.method, self.config, self.none_below = method.eval(), config.resolved(method.clip.pixels), none_below
         self.independent, self.can_reject, self.facts = independent, can_reject, dict(facts)
         self.device = find_device(device)
         self._names, self._nulls = method.class_names, none_of_these.NO_NAMES
@@ -351,7 +350,8 @@ def zero_shot(
     device: torch.device | str | None = None,
 ) -> Predictor:
     """Frozen CLIP with any class names; `backbone` as in `weights.load_clip`, `none` and `independent` as in
-    `Predictor`. Without a `config` the whole frame is seen unless it is nearly square (`fit="auto"`).
+    `Predictor`. Without a `config` the whole frame is seen unless it is nearly square and the backbone crops
+    (`fit="auto"`).
 
     Raises:
         ValueError: no list of different names, no such backbone or device, or `config` is no `DataConfig`.

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from actionprompt.clips import is_chinese
 from actionprompt.datasets import read_labels
 from actionprompt.method import Method
 
@@ -106,16 +107,21 @@ def null_names(method: Method, labels: Sequence[str], *, most: int | None = MOST
         )
     asked = {label.casefold() for label in labels}
     generic, actions = (
-        [pair for pair in pairs if pair[0].casefold() not in asked] for pairs in (GENERIC, unrelated(most))
+        [pair for pair in pairs if asked.isdisjoint(name.casefold() for name in pair)]
+        for pairs in (GENERIC, unrelated(most))
     )
-    texts = [TEMPLATE.format(name) for name in (*labels, *(name for name, _ in actions))]
+    in_chinese = any(is_chinese(label) for label in labels)  # then null names that the same text tower reads
+    if in_chinese:  # some actions have one Chinese name for several English ones
+        actions = list({pair[1]: pair for pair in actions}.values())
+    texts = [*labels, *(pair[in_chinese] for pair in actions)]
+    texts = texts if in_chinese else [TEMPLATE.format(text) for text in texts]
     embeddings = F.normalize(method.text_tower.sentences(texts).float(), dim=-1).cpu()
     centred = F.normalize(embeddings - embeddings[len(labels) :].mean(0), dim=-1)
     apart = centred[: len(labels)] @ centred[len(labels) :].T <= NEAR
     kept = apart.any(0)  # a name that is near to every label says nothing
     names, names_zh = zip(*generic, *(pair for pair, keep in zip(actions, kept.tolist()) if keep))
     always = torch.ones(len(labels), len(generic), dtype=torch.bool)
-    return Nulls(names, names_zh, torch.cat([always, apart[:, kept]], 1))
+    return Nulls(names_zh if in_chinese else names, names_zh, torch.cat([always, apart[:, kept]], 1))
 
 
 def by_threshold(own: Float[Tensor, "*N K"], below: float) -> Float[Tensor, "*N C"]:

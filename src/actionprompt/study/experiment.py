@@ -91,7 +91,7 @@ def run(
             trained = _untrained(
                 part, method, config=config, clip=clip, model=model, backbone=backbone, seed=train_config.seed
             )
-            config = trained.config
+            config, data_config = trained.config, data_config.resolved(trained.clip.pixels)
             facts = _facts(trained, model)
             trains = part.train is not None and facts["trained_parameters"] > 0
             if not trains and (start_from is not None or at_epochs):

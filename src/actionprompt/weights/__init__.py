@@ -1,13 +1,15 @@
-"""Where towers come from: the embedded models, a folder in Hugging Face format, OpenAI's `.pt` files, the hub, a run
-that tuned them, or random weights of a published shape."""
+"""Where towers come from: the embedded models, a folder in Hugging Face's or in OpenCLIP's format, OpenAI's `.pt`
+files, the hub, a run that tuned them, or random weights of a published shape."""
 
 import re
 from pathlib import Path
 
-from actionprompt.backbone import CLIP
+from actionprompt.backbone import CLIP, TextTower
 from actionprompt.config import Progress
-from actionprompt.weights import chinese, given, hub, hugging_face, openai, random, run
+from actionprompt.weights import families, given, hub, hugging_face, open_clip, openai, random, run
+from actionprompt.weights.tensors import read_json
 from actionprompt.weights.tokenizer import Tokenizer
+from actionprompt.weights.tokenizer_files import read_tokenizer
 
 AUTO = "auto"
 """The name of the default backbone, which is `DEFAULT`; where the clips are those of ActionWorld, it is `TINY`."""
@@ -22,18 +24,20 @@ TINY_WARNING = (
 """What is said where `is_tiny` and a video that ActionWorld did not draw meet."""
 TINY_ZH = "tiny_zh"
 """The name of its Chinese text tower."""
+FAMILIES = (*families.FAMILIES, "open_clip")
+"""The kinds of checkpoints that `load_clip` reads: `model_type` in Hugging Face format, and OpenCLIP's."""
 
 
 def load_clip(name: str | Path) -> CLIP:
-    """Load a CLIP.
+    """Load a CLIP, or a dual encoder of another of the `FAMILIES`.
 
     `name` is `"auto"` (`DEFAULT`, from the local cache or the hub), `"tiny"` (the embedded one), a folder in Hugging
-    Face format, an OpenAI `.pt` file (TorchScript archive or plain state dict), a hub name such as
-    `openai/clip-vit-base-patch16`, a run or model folder of this project whose training tuned a tower, or
-    `random:ViT-B/16` for random weights.
+    Face's or OpenCLIP's format, an OpenAI `.pt` file (TorchScript archive or plain state dict), a hub name such as
+    `openai/clip-vit-base-patch16` or `google/siglip2-base-patch16-224`, a run or model folder of this project whose
+    training tuned a tower, or `random:ViT-B/16` for random weights.
 
     Raises:
-        ValueError: the file, folder or name is not a CLIP that can be loaded, with the next step.
+        ValueError: the file, folder or name is not a model that can be loaded, with the next step.
     """
     name = str(name)
     if name.startswith(run.PREFIX):
@@ -45,7 +49,7 @@ def load_clip(name: str | Path) -> CLIP:
         return _inert(name)
     if name == AUTO:
         download(AUTO)
-        return hugging_face.from_folder(hub.folder(DEFAULT), name=DEFAULT)
+        return _from_folder(hub.folder(DEFAULT), name=DEFAULT)
     download(name)
     path = hugging_face.local_path(name)
     if name.endswith((".pt", ".pth")):
@@ -54,7 +58,7 @@ def load_clip(name: str | Path) -> CLIP:
         base, sha256 = run.base_of(path)
         return run.tuned(load_named(base, sha256, model=path), path)
     else:
-        clip = hugging_face.from_folder(hugging_face.find_folder(name), name=name)
+        clip = _from_folder(hugging_face.find_folder(name), name=name)
     if path.exists():
         clip.path = path.absolute()
     return clip
@@ -85,8 +89,8 @@ def download(name: str | Path, progress: Progress | None = None) -> None:
 def is_tiny(clip: CLIP) -> bool:
     """Whether a CLIP is the embedded one, or made of it by training: no other has its vocabulary."""
     tokenizer = clip.tokenizer
-    own = hugging_face.read_tokenizer(_asset("tiny_clip"))
-    return isinstance(tokenizer, Tokenizer) and tokenizer.vocab == own.vocab
+    own = read_tokenizer(_asset("tiny_clip"), "clip")
+    return isinstance(tokenizer, Tokenizer) and len(tokenizer) == len(own) and tokenizer.vocab == own.vocab
 
 
 def load_named(name: str, sha256: str, *, model: str | Path) -> CLIP:
@@ -112,7 +116,7 @@ def load_named(name: str, sha256: str, *, model: str | Path) -> CLIP:
             raise ValueError(
                 f"{model}: {error}: connect once, or if you have its backbone, give it (`--backbone PATH`)"
             ) from None
-        return hugging_face.from_folder(folder, name=name)
+        return _from_folder(folder, name=name)
     raise ValueError(
         f"{model} was trained on a backbone {name!r} with weights {sha256[:12]}, and only you know where it is: give "
         f"its folder or file once (`--backbone PATH`; in Python `backbone=`)"
@@ -124,20 +128,20 @@ def load_again(clip: CLIP, sha256: str) -> CLIP:
     return load_clip(clip.path) if clip.path is not None else load_named(clip.name, sha256, model="this model")
 
 
-def load_chinese_text(name: str | Path) -> chinese.ChineseTextTower:
+def load_chinese_text(name: str | Path) -> TextTower:
     """Load the text tower of a Chinese-CLIP: `"tiny_zh"`, a folder, a hub name such as
     `OFA-Sys/chinese-clip-vit-base-patch16`, or `random:512`, one small layer of random weights with E = 512 for tests.
     The image tower of the checkpoint, where there is one, is not kept."""
     name = str(name)
     if name.startswith("random:"):
-        return chinese.random_text_tower(name)
+        return random.random_chinese_text(name)
     if name == TINY_ZH:
-        return chinese.text_tower_from_folder(_asset("tiny_clip_zh"))
+        return hugging_face.text_from_folder(_asset("tiny_clip_zh"), "chinese_clip")
     try:
         folder = hugging_face.find_folder(name)
     except hub.NotThere as error:
         raise ValueError(f"{error}: connect once, or download the folder of a Chinese-CLIP and give its path") from None
-    tower = chinese.text_tower_from_folder(folder)
+    tower = hugging_face.text_from_folder(folder, "chinese_clip")
     if (path := hugging_face.local_path(name)).exists():
         given.remember(given.path_key(name), path)
     return tower
@@ -162,6 +166,20 @@ def _inert(name: str) -> CLIP:
     if name == TINY:
         return hugging_face.from_folder(_asset("tiny_clip"), name=TINY)
     return random.random_clip(name)
+
+
+def _from_folder(folder: Path, *, name: str) -> CLIP:
+    """The model of a folder in either format; in Hugging Face's, where it holds both."""
+    config = folder / open_clip.CONFIG
+    if config.is_file() and not _in_hugging_face_format(folder):
+        return open_clip.from_folder(folder, name=name)
+    return hugging_face.from_folder(folder, name=name)
+
+
+def _in_hugging_face_format(folder: Path) -> bool:
+    """Whether a folder holds all that a model in Hugging Face format is loaded from."""
+    path, names = folder / "config.json", hub.needed([path.name for path in folder.iterdir()])
+    return path.name in names and read_json(path).get("model_type") in families.FAMILIES
 
 
 def _asset(folder: str) -> Path:

@@ -14,20 +14,29 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from actionprompt.config import Progress
 from actionprompt.files import Notice, replacing, sha256, write_text
+from actionprompt.weights.families import FAMILIES, family_of
 from actionprompt.weights.tensors import read_json
 
-TEXTS = ("config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.txt")
-"""Small files that are taken where they are there; the tokeniser of a CLIP comes in addition."""
-TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
-"""Forms of a CLIP's tokeniser, in the order in which they are preferred."""
+CONFIGS = ("config.json", "open_clip_config.json")
+"""What says how a model is built: in Hugging Face format, and in OpenCLIP's."""
+TEXTS = ("preprocessor_config.json", "processor_config.json", "tokenizer_config.json", "vocab.txt")
+"""Small files that are taken where they are there; the tokeniser comes in addition."""
+TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
+"""Forms of a tokeniser, in the order in which they are preferred; a BERT's may be `vocab.txt` alone."""
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Forms of weights, in the order in which they are preferred; each may be in parts that an index lists."""
+OPEN_CLIP_WEIGHTS = (
+    "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
+    "model.safetensors",
+)  # fmt: skip
+"""The same of OpenCLIP's format, whose tokeniser is OpenAI's where a model has none of its own."""
 
 
 class NotThere(ValueError):
@@ -45,21 +54,32 @@ class Remote:
 
 
 def needed(names: Collection[str], *, weights: bool = True) -> list[str]:
-    """Of the files of a model those that it is loaded from: one tokeniser, one form of the weights (none of it with
-    `weights=False`); empty where there is not enough for a model."""
-    found = [name for name in TEXTS if name in names]
+    """Of the files of a model those that it is loaded from, the configuration first: in Hugging Face format, else in
+    OpenCLIP's; one tokeniser, one form of the weights (none of it with `weights=False`). Empty where there is not
+    enough for a model."""
     tokenizer = next((list(form) for form in TOKENIZERS if {*form} <= {*names}), [])
-    if "config.json" not in names or not (tokenizer or "vocab.txt" in names):
-        return []
-    if not weights:
-        return found + tokenizer
+    texts = [name for name in TEXTS if name in names] + tokenizer
+    if CONFIGS[0] in names and (tokenizer or "vocab.txt" in names):
+        if not weights:
+            return [CONFIGS[0], *texts]
+        if parts := _one_form(names):
+            return [CONFIGS[0], *texts, *parts]
+    if CONFIGS[1] in names:
+        whole = [name for name in OPEN_CLIP_WEIGHTS if name in names][:1] if weights else []
+        if whole or not weights:
+            return [CONFIGS[1], *texts, *whole]
+    return []
+
+
+def _one_form(names: Collection[str]) -> list[str]:
+    """One of `WEIGHTS`, or all its parts and their index."""
     for whole in WEIGHTS:
         stem, _, suffix = whole.partition(".")
         parts = sorted(name for name in names if re.fullmatch(rf"{stem}-\d+-of-\d+\.{suffix}", name))
         if whole in names:
-            return [*found, *tokenizer, whole]
+            return [whole]
         if f"{whole}.index.json" in names and parts and len(parts) == int(re.findall(r"\d+", parts[0])[-1]):
-            return [*found, *tokenizer, f"{whole}.index.json", *parts]
+            return [f"{whole}.index.json", *parts]
     return []
 
 
@@ -69,13 +89,13 @@ def cached(name: str, *, weights: bool = True) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = try_to_load_from_cache(name, "config.json")
+        found = [try_to_load_from_cache(name, config) for config in CONFIGS]
     except HFValidationError:
         return None
-    if not isinstance(config, str):
+    folder = next((Path(config).parent for config in found if isinstance(config, str)), None)
+    if folder is None or not needed([path.name for path in folder.iterdir() if path.exists()], weights=weights):
         return None
-    folder = Path(config).parent
-    return folder if needed([path.name for path in folder.iterdir() if path.exists()], weights=weights) else None
+    return folder
 
 
 def folder(name: str, *, weights: bool = True, progress: Progress | None = None) -> Path:
@@ -104,27 +124,29 @@ def get(name: str, *, weights: bool = True, progress: Progress | None = None) ->
     from huggingface_hub.utils import WeakFileLock
 
     with _named(name):
-        commit, files = _listing(name, weights)
+        commit, found = _listing(name)
     cache = Path(constants.HF_HUB_CACHE)
     store = cache / repo_folder_name(repo_id=name, repo_type="model")
     snapshot = store / "snapshots" / commit
     lock = cache / ".locks" / store.name / "actionprompt.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(lock):  # another process may be fetching the same: then it is there
+        if {*CONFIGS} <= {*found}:  # timm has a config.json for the image tower alone next to OpenCLIP's files
+            _bring(name, commit, found[CONFIGS[0]], store, lambda done: None)
+            if read_json(snapshot / CONFIGS[0]).get("model_type") not in FAMILIES:
+                del found[CONFIGS[0]]
+        files = _needed(name, found, weights)
         todo = [file for file in files if not _is(snapshot / file.path, file)]
         fetched = [file for file in todo if not _is(store / "blobs" / file.hash, file)]
         total = sum(file.size for file in fetched)
         if fetched:
             warnings.warn(Notice(f"fetching {name} from the hub: {total / 1e6:.1f} MB into {store}"), stacklevel=2)
         before = 0
-        for file in todo:
-            blob = store / "blobs" / file.hash
-            if file in fetched:
-                with _named(name, blob):
-                    _fetch(name, commit, file, blob, _shifted(progress, before, total))
-                before += file.size
-            _link(blob, snapshot / file.path)
-            if file.path == "config.json":
+        for file in files:
+            if file in todo:
+                _bring(name, commit, file, store, _shifted(progress, before, total))
+                before += file.size if file in fetched else 0
+            if file.path in CONFIGS:
                 _check_kind(name, snapshot / file.path)
         write_text(store / "refs" / "main", commit)
     return snapshot
@@ -157,7 +179,12 @@ def _named(name: str, blob: Path | None = None) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, HTTPError, HFValidationError) as error:
+    except HFValidationError:
+        raise ValueError(
+            f"expected a folder or file that is there, or the name of a model on the hub, such as "
+            f"google/siglip2-base-patch16-224, got {name!r}"
+        ) from None
+    except (OSError, HTTPError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         if isinstance(error, OfflineModeIsEnabled):
@@ -166,7 +193,7 @@ def _named(name: str, blob: Path | None = None) -> Iterator[None]:
             reason = "the hub has no such model, or not for everyone: then set HF_TOKEN"
         else:
             text = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-            reached = isinstance(error, OSError | HFValidationError)  # httpx's own errors are of the way there
+            reached = isinstance(error, OSError)  # httpx's own errors are of the way there
             reason = text if reached else "not reached: " + re.sub(r"^\[Errno [-\d]+\] ", "", text)
         partial = blob and _partial(blob)
         if partial and partial.exists():
@@ -174,23 +201,37 @@ def _named(name: str, blob: Path | None = None) -> Iterator[None]:
         raise NotThere(f"cannot get {name!r} from the hub ({reason})") from error
 
 
-def _listing(name: str, weights: bool) -> tuple[str, list[Remote]]:
-    """The commit of a model today, and the files that are needed of it, small ones first."""
+def _listing(name: str) -> tuple[str, dict[str, Remote]]:
+    """The commit of a model today, and its files by their paths."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
     api = HfApi()
     commit = api.model_info(name).sha
     assert commit is not None
-    found = {file.path: file for file in api.list_repo_tree(name, revision=commit) if isinstance(file, RepoFile)}
+    files = [file for file in api.list_repo_tree(name, revision=commit) if isinstance(file, RepoFile)]
+    return commit, {f.path: Remote(f.path, f.size, f.lfs.sha256 if f.lfs else f.blob_id) for f in files}
+
+
+def _needed(name: str, found: Mapping[str, Remote], weights: bool) -> list[Remote]:
+    """The files that a model is loaded from, small ones first."""
     paths = needed(found, weights=weights)
     if not paths:
         raise ValueError(
             f"{name} is no CLIP in Hugging Face format: expected config.json, a tokeniser and model.safetensors or "
-            f"pytorch_model.bin, the hub lists {', '.join(sorted(found)) or 'no file'}"
+            f"pytorch_model.bin, nor in OpenCLIP's: {CONFIGS[1]} and {OPEN_CLIP_WEIGHTS[0]} or {OPEN_CLIP_WEIGHTS[2]}; "
+            f"the hub lists {', '.join(sorted(found)) or 'no file'}"
         )
-    files = [found[path] for path in paths]
-    return commit, [Remote(f.path, f.size, f.lfs.sha256 if f.lfs is not None else f.blob_id) for f in files]
+    return [found[path] for path in paths]
+
+
+def _bring(name: str, commit: str, file: Remote, store: Path, progress: Callable[[int], None]) -> None:
+    """Give a file its place in the snapshot, and fetch it if its content is not in the cache."""
+    blob = store / "blobs" / file.hash
+    if not _is(blob, file):
+        with _named(name, blob):
+            _fetch(name, commit, file, blob, progress)
+    _link(blob, store / "snapshots" / commit / file.path)
 
 
 def _fetch(name: str, commit: str, file: Remote, blob: Path, progress: Callable[[int], None]) -> None:
@@ -266,6 +307,15 @@ def _link(blob: Path, pointer: Path) -> None:
 
 def _check_kind(name: str, config: Path) -> None:
     """Before the weights are fetched."""
-    kind = read_json(config).get("model_type")
-    if kind not in ("clip", "chinese_clip"):
-        raise ValueError(f"{name} is a model of type {kind!r}: expected 'clip' or 'chinese_clip'; choose another")
+    found = read_json(config)
+    if config.name == CONFIGS[0]:
+        family_of(found, name)
+        return
+    model: Any = found.get("model_cfg")
+    for part, field, kind in (
+        ("vision_cfg", "timm_model_name", "an image tower of timm"),
+        ("text_cfg", "hf_model_name", "a text tower of transformers"),
+    ):
+        options = model.get(part) if isinstance(model, dict) else None
+        if isinstance(options, dict) and options.get(field):
+            raise ValueError(f"{name} has {kind}, {options[field]!r}: expected OpenCLIP's own towers; choose another")

@@ -86,10 +86,15 @@ def check_text(path: Path) -> None:
 
 
 def check_finite(where: str | Path, state: Mapping[str, Tensor]) -> None:
-    """Raise ValueError naming the first tensor with a NaN or an infinity."""
+    """Raise ValueError naming the first tensor with a NaN or an infinity, or of 8 bits, which need a scale."""
     for name, tensor in state.items():
         if not tensor.is_floating_point() or not tensor.numel():
             continue
+        if tensor.itemsize == 1:
+            raise ValueError(
+                f"{where}: {name}: expected numbers of 16 or 32 bits, got {tensor.dtype}; get weights that are not "
+                f"quantised"
+            )
         if not torch.stack(torch.aminmax(tensor)).isfinite().all():  # without a mask as large as the tensor
             bad = tensor.numel() - int(tensor.isfinite().sum())
             raise ValueError(

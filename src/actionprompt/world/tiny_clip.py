@@ -20,11 +20,11 @@ from tokenizers import Tokenizer, models, trainers
 from torch import Tensor, nn
 
 from actionprompt import transforms
-from actionprompt.backbone import CLIP, CLIPShape, TowerShape
-from actionprompt.weights.assemble import CLIP_MEAN, CLIP_STD, assemble
-from actionprompt.weights.chinese import ChineseTextTower
-from actionprompt.weights.hugging_face import hugging_face_names, own_names
-from actionprompt.weights.tokenizer import EOT, SOS, bpe_tokenizer
+from actionprompt.backbone import CLIP, CLIPShape, TextTower, TowerShape
+from actionprompt.config import CLIP_MEAN, CLIP_STD, Pixels
+from actionprompt.weights.assemble import assemble, assemble_text
+from actionprompt.weights.families import hugging_face_names, own_names, shape_of
+from actionprompt.weights.tokenizer import EOT, SOS, bert_tokenizer, bpe_tokenizer
 from actionprompt.world.actions import ACTIVITIES
 from actionprompt.world.training_stills import PATCH_PX, SIDE_PX
 
@@ -71,7 +71,7 @@ def build_clip(texts: Sequence[str]) -> tuple[Any, CLIP]:
     )  # fmt: skip
     shape = CLIPShape(image, text, SIDE_PX, PATCH_PX, len(tokenizer), CONTEXT_LENGTH, EMBED_DIM)
     weights = own_names(model.state_dict())
-    clip = assemble(shape, weights, tokenizer, name="tiny", mean=CLIP_MEAN, std=CLIP_STD, where="initial values")
+    clip = assemble(shape, weights, tokenizer, name="tiny", pixels=Pixels(), where="initial values")
     return model, clip
 
 
@@ -100,7 +100,7 @@ def _learn_merges(texts: Sequence[str]) -> list[tuple[str, str]]:
     return [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in merges][:NUM_MERGES]
 
 
-def build_chinese(texts: Sequence[str], folder: Path) -> tuple[Any, ChineseTextTower]:
+def build_chinese(texts: Sequence[str], folder: Path) -> tuple[Any, TextTower]:
     """A Chinese-CLIP with random weights and one token per character of `texts`, its vocabulary written to `folder`;
     its image tower is a placeholder of one tiny layer, since the format requires one."""
     latin = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
@@ -108,7 +108,6 @@ def build_chinese(texts: Sequence[str], folder: Path) -> tuple[Any, ChineseTextT
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *latin, *(f"##{c}" for c in latin), *characters]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
-    tokenizer = transformers.BertTokenizer(str(folder / "vocab.txt"))
     config = transformers.ChineseCLIPConfig(
         text_config={
             **TEXT, "vocab_size": len(words), "max_position_embeddings": CONTEXT_LENGTH, "pad_token_id": 0,
@@ -123,7 +122,10 @@ def build_chinese(texts: Sequence[str], folder: Path) -> tuple[Any, ChineseTextT
     model = transformers.ChineseCLIPModel(config)
     for weight in [*model.vision_model.parameters(), *model.visual_projection.parameters()]:
         nn.init.zeros_(weight)
-    return model, ChineseTextTower(model.text_model, model.text_projection, tokenizer)
+    shape = shape_of(config.to_dict(), "chinese_clip", "initial values")
+    weights = {k: v for k, v in own_names(model.state_dict(), "chinese_clip").items() if k.startswith("text.")}
+    tokenizer = bert_tokenizer({word: index for index, word in enumerate(words)})
+    return model, assemble_text(shape, weights, tokenizer, where="initial values")
 
 
 # Applying -------------------------------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def build_chinese(texts: Sequence[str], folder: Path) -> tuple[Any, ChineseTextT
 
 def normalise(images: UInt8[Tensor, "N S S 3"], clip: CLIP) -> Float[Tensor, "N 3 S S"]:
     """`transforms.normalise` for single images whose channels are the last axis."""
-    return transforms.normalise(images.permute(0, 3, 1, 2)[:, None], mean=clip.mean, std=clip.std)[:, 0]
+    return transforms.normalise(images.permute(0, 3, 1, 2)[:, None], mean=clip.pixels.mean, std=clip.pixels.std)[:, 0]
 
 
 @torch.no_grad()
@@ -153,10 +155,13 @@ def store_clip(model: Any, clip: CLIP, folder: Path) -> None:
     tokenizer.save(folder)
 
 
-def store_chinese(model: Any, tokenizer: Any, folder: Path) -> None:
-    """The same for a Chinese-CLIP, whose tower shares its weights with `model`."""
+def store_chinese(model: Any, tower: TextTower, folder: Path) -> None:
+    """The same for a Chinese-CLIP, whose image tower is the one of `model`."""
+    own = {f"text.{key}": value for key, value in tower.state_dict().items()}
+    model.load_state_dict({**model.state_dict(), **hugging_face_names(own, "chinese_clip")})
     _store_model(model, folder)
-    tokenizer.save_pretrained(folder)
+    tokenizer: Any = tower.tokenizer
+    tokenizer.save(folder)
     (folder / "tokenizer.json").unlink()  # repeats vocab.txt
 
 

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actionprompt.backbone import CLIP
-from actionprompt.weights.chinese import ChineseTextTower
+from actionprompt.backbone import CLIP, TextTower
 from actionprompt.world.actions import ACTIVITIES
 from actionprompt.world.sayings import NAMES_OF, PROMPTS, TEMPLATES, TEMPLATES_ZH, told, true_of
 from actionprompt.world.stills import Still
@@ -19,7 +18,7 @@ Measured = dict[str, Any]
 
 
 @torch.no_grad()
-def measure(clip: CLIP, chinese: ChineseTextTower, stills: Sequence[Still]) -> dict[str, Measured]:
+def measure(clip: CLIP, chinese: TextTower, stills: Sequence[Still]) -> dict[str, Measured]:
     """Retrieval and zero-shot accuracy on stills, per language, in percent, each next to the chance level.
 
     Retrieval among the N stills: a hit (R@1) is a true partner whose cosine is greater than all others; a tie is a
@@ -67,7 +66,7 @@ def measure(clip: CLIP, chinese: ChineseTextTower, stills: Sequence[Still]) -> d
 
     return {
         "english": one_language(lambda texts: F.normalize(clip.text(texts).sentence, dim=-1), 0, TEMPLATES),
-        "chinese": one_language(lambda texts: F.normalize(chinese(texts), dim=-1), 1, TEMPLATES_ZH),
+        "chinese": one_language(lambda texts: F.normalize(chinese.sentences(texts), dim=-1), 1, TEMPLATES_ZH),
     }
 
 

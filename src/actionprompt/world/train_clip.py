@@ -43,9 +43,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from actionprompt import records
-from actionprompt.backbone import CLIP
+from actionprompt.backbone import CLIP, TextTower
 from actionprompt.weights import load_chinese_text, load_clip
-from actionprompt.weights.chinese import ChineseTextTower
 from actionprompt.world.sayings import PROMPTS, TEMPLATES, TEMPLATES_ZH, Attributes, ask, say, true_of
 from actionprompt.world.scene import VERSION
 from actionprompt.world.tiny_clip import (
@@ -83,7 +82,7 @@ def encode_some(
     x = x.gather(1, tokens[..., None].expand(-1, -1, x.shape[-1]))
     for layer in clip.image.layers:
         x = layer(x)
-    return clip.image.project(x[:, 0])
+    return clip.image.project(clip.image.frame_token(x))
 
 
 class Classifiers(nn.Module):
@@ -220,7 +219,7 @@ def train_english(clip: CLIP, stills: Stills, *, keep: int, steps: int, seed: in
     return optimise(both, loss_of, name="tiny_clip", num_stills=num_stills, steps=steps, seed=seed, **options)
 
 
-def train_chinese(tower: ChineseTextTower, clip: CLIP, stills: Stills, *, seed: int, **options: Any) -> float:
+def train_chinese(tower: TextTower, clip: CLIP, stills: Stills, *, seed: int, **options: Any) -> float:
     """Trains the Chinese text tower alone and returns the core hours: InfoNCE with the embeddings of the locked image
     tower, plus 1 - cosine to the English embedding of the same sentence."""
     seen = encode_images(clip, stills.images)
@@ -232,7 +231,7 @@ def train_chinese(tower: ChineseTextTower, clip: CLIP, stills: Stills, *, seed: 
         with fast():
             with torch.no_grad():
                 english = clip.text(texts).sentence
-            said = tower(texts_zh)
+            said = tower(texts_zh).sentence
         match = info_nce(seen[rows], said, clip.logit_scale.detach().exp(), true_of(facts, about))
         apart = (1 - F.cosine_similarity(said.float(), english.float())).mean()
         return {"loss": match + apart, "match": match.detach(), "apart": apart.detach()}
@@ -286,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, tower = build_chinese([*texts_zh, *labels_zh, *TEMPLATES_ZH], out / "tiny_clip_zh")
     hours["tiny_clip_zh"] = train_chinese(tower, clip, stills[some], steps=args.steps_zh, **options)
     model.logit_scale.data.copy_(clip.logit_scale)
-    store_chinese(model, tower.tokenizer, out / "tiny_clip_zh")
+    store_chinese(model, tower, out / "tiny_clip_zh")
     tower = load_chinese_text(out / "tiny_clip_zh")
 
     record = {

@@ -41,7 +41,8 @@ CONFIG = methods.get(METHOD).Config(text_form="late")
 classes of ActionWorld, is hardly worse than full prompts (`late` in results/actionworld.md). Six classes of five clips
 each were tried once with both forms; no record was kept."""
 DATA = DataConfig(fit="letterbox")
-"""Letterboxed, so that the whole frame is visible: a user's action may happen at its edge."""
+"""Letterboxed, so that the whole frame is visible: a user's action may happen at its edge. With a backbone that
+squashes whole frames they are squashed."""
 TRAIN = TrainConfig(epochs=20, batch_size=32, lr=3e-3, weight_decay=0.01, warmup_epochs=5.0, label_smoothing=0.1)
 """With a handful of clips an epoch is one step, so the learning rate is thirty times that of the method's few-shot
 recipe. With label smoothing the highest class probability separates known from unknown clips better. Chosen by hand on
@@ -131,7 +132,8 @@ def _teach(
     order = [order[index] for index in moved]
     if len(clip_list.class_names) < 2:
         raise ValueError(f"expected at least two classes to tell apart, got {len(clips)}; add another NAME=clips")
-    clip, data_config = _backbone(backbone, kept), _data_config(data_config, kept)
+    clip = _backbone(backbone, kept)
+    data_config = _data_config(data_config, kept, clip)
     method = methods.build(METHOD, clip, clip_list.class_names, config=CONFIG, seed=config.seed)
     if kept is not None:
         _check_same(method, kept, add_to)
@@ -188,8 +190,9 @@ def _backbone(backbone: str | CLIP | None, kept: examples.Kept | None) -> CLIP:
     return load_clip(backbone or AUTO)
 
 
-def _data_config(config: DataConfig | None, kept: examples.Kept | None) -> DataConfig:
-    config = config or (kept.data_config if kept is not None else DATA)
+def _data_config(config: DataConfig | None, kept: examples.Kept | None, clip: CLIP) -> DataConfig:
+    usual = DATA if clip.pixels.fit == "crop" else replace(DATA, fit="own")
+    config = (config or (kept.data_config if kept is not None else usual)).resolved(clip.pixels)
     if config.num_views != 1 or config.test_frames is not None or config.random_groups:
         raise ValueError(
             f"teaching sees one view of a clip: expected num_clips=1, num_crops=1, test_frames=None and "

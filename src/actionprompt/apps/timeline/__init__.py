@@ -229,9 +229,12 @@ def _squares(
     predictor: Predictor, stream: video.Stream, asked: Float64[np.ndarray, " F"]
 ) -> Generator[tuple[list[int], UInt8[Tensor, "3 S S"]], None, None]:
     """The frames at these times, as the model sees them: the centre view of evaluation."""
-    config, side_px = predictor.config, predictor.method.frame_shape[-1]
+    method, config = predictor.method, predictor.config
     for _, positions, pixels in stream.frames_at(asked):
-        views = transforms.eval_views(pixels[None], side_px=side_px, fit=config.fit, resize_side=config.resize_side)
+        views = transforms.eval_views(
+            pixels[None], side_px=method.frame_shape[-1], fit=config.fit, resize_side=config.resize_side,
+            interpolation=method.clip.pixels.interpolation,
+        )  # fmt: skip
         yield positions, torch.from_numpy(views[0, 0])
 
 

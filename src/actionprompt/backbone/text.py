@@ -1,0 +1,224 @@
+"""The text tower as open pieces: `tokenize`, `token_embeddings`, `insert`, `add_positions`, `layers`, `final_norm`,
+`project`; `encode` is all of them behind the token embeddings.
+
+Letters: K texts, L tokens of a text, D width, E width of the joint space.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from actionprompt.backbone.layers import Embedding, Layer, LayerNorm, Linear, TowerShape
+
+TEXTS_AT_ONCE = 256
+"""Texts that go through a text tower together where no gradients are needed, so that memory is bounded."""
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """What a text tower asks of its tokeniser (`weights.Tokenizer`)."""
+
+    pad_token_id: int
+    eos_token_id: int | None
+    """The token that ends every text; None where none does."""
+    num_start: int
+    """Tokens that are set in front of every text."""
+    num_end: int
+    """Tokens that are set behind it."""
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, with those in front and behind."""
+
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where in its text each token stands: (start, end) in characters."""
+
+
+@dataclass(frozen=True)
+class TextPieces:
+    """Which pieces a text tower has; the defaults are those of CLIP."""
+
+    is_causal: bool = True
+    """A token attends to itself and those before it."""
+    readout: Literal["eot", "first", "last"] = "eot"
+    """The position that a text is read at: its last token without padding, the first, or the last with padding."""
+    fixed_length: bool = False
+    """All texts are padded to the context length, and the padding is attended to like words. Otherwise nothing depends
+    on padding."""
+    norm_first: bool = True
+    """As in `Layer`; without it the embeddings have a layer norm of their own, as in BERT."""
+    num_types: int = 0
+    """Rows of BERT's table of token types, of which the first one is added to every token."""
+    first_position: int = 0
+    """The row of the table of positions for the first token; RoBERTa's begins at 2."""
+    final_norm: bool = True
+    hidden_projection: int = 0
+    """The width that AltCLIP's text tower is projected to before the joint space, with a bias; 0: none."""
+    projection: bool = True
+    """A linear projection into the joint space; without it E = D."""
+    projection_bias: bool = False
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """What the text tower gives for K texts."""
+
+    sentence: Float[Tensor, "*K E"]
+    """The projected token at `readout`, not L2-normalised."""
+    words: Float[Tensor, "*K L D"]
+    """All tokens after the final layer norm, not projected; positions from `lengths` on are padding."""
+    lengths: Int[Tensor, "*K"]
+    """Tokens of each text, with those that the tokeniser sets and without padding."""
+    readout: Int[Tensor, "*K"]
+    """The position that each text is read at."""
+
+
+class TextEmbeddings(nn.Module):
+    """The tables of tokens and positions; in BERT's kind of tower token types and a layer norm, too."""
+
+    def __init__(self, shape: TowerShape, vocab_size: int, num_positions: int, pieces: TextPieces) -> None:
+        super().__init__()
+        self.token_embedding = Embedding(vocab_size, shape.width)
+        self.position_embedding = Embedding(num_positions, shape.width)
+        self.type_embedding = Embedding(pieces.num_types, shape.width) if pieces.num_types else None
+        self.norm = nn.Identity() if pieces.norm_first else LayerNorm(shape.width, eps=shape.norm_eps)
+
+
+class TextTower(nn.Module):
+    """A text transformer, with its tokeniser.
+
+    Where padding cannot reach the words, `encode` cuts behind the longest text of a batch: exact, and several times
+    cheaper than 77 tokens for class names.
+    """
+
+    def __init__(
+        self, shape: TowerShape, tokenizer: Tokenizer, *, vocab_size: int, num_positions: int, context_length: int,
+        embed_dim: int, pieces: TextPieces,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.embeddings = TextEmbeddings(shape, vocab_size, num_positions, pieces)
+        self.layers = nn.ModuleList(
+            Layer(shape, is_causal=pieces.is_causal, norm_first=pieces.norm_first) for _ in range(shape.num_layers)
+        )
+        self.final_norm = LayerNorm(shape.width, eps=shape.norm_eps) if pieces.final_norm else nn.Identity()
+        self.projection: nn.Module = Linear(shape.width, embed_dim, bias=pieces.projection_bias)
+        if not pieces.projection:
+            self.projection = nn.Identity()
+        elif pieces.hidden_projection:
+            hidden = pieces.hidden_projection
+            self.projection = nn.Sequential(Linear(shape.width, hidden), Linear(hidden, embed_dim, bias=False))
+        self.tokenizer = tokenizer
+        self.pieces = pieces
+        self.width, self.num_heads = shape.width, shape.num_heads
+        self.context_length = context_length
+        """Most tokens of a text, with those that the tokeniser sets."""
+        self.embed_dim = embed_dim
+
+    @property
+    def device(self) -> torch.device:
+        return self.embeddings.token_embedding.weight.device
+
+    @property
+    def is_causal(self) -> bool:
+        return self.pieces.is_causal
+
+    def tokenize(self, texts: Sequence[str], *, reserve: int = 0) -> Int[Tensor, "K L"]:
+        """Token ids, padded to the longest text, or to the context length where texts have a fixed length. A text over
+        the context length is an error; `reserve` positions of it are kept for learned tokens that the caller will
+        insert."""
+        rows = self.tokenizer.encode(texts)
+        longest = max(range(len(rows)), key=lambda row: len(rows[row]))
+        length, most = len(rows[longest]), self.context_length - reserve
+        if length > most:
+            and_learned = f" and {reserve} learned ones" if reserve else ""
+            text = texts[longest] if len(texts[longest]) <= 100 else f"{texts[longest][:100]}..."
+            raise ValueError(
+                f"expected texts of at most {most} tokens{and_learned}, got {length} for {text!r}; shorten the text or "
+                f"the template (texts are never cut)"
+            )
+        length = most if self.pieces.fixed_length else length
+        padded = [row + [self.tokenizer.pad_token_id] * (length - len(row)) for row in rows]
+        return torch.tensor(padded, device=self.device)
+
+    def lengths(self, ids: Int[Tensor, "*K L"]) -> Int[Tensor, "*K"]:
+        """The number of tokens of each text: up to its first end-of-text token, where a text is read at that; else up
+        to the padding, since a text may hold the name of that token. The token may also be the padding."""
+        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        if self.pieces.readout == "eot":
+            assert end is not None
+            return (ids == end).cumsum(-1).eq(0).sum(-1) + 1
+        return (ids != pad).flip(-1).cumsum(-1).gt(0).sum(-1) + int(end == pad)
+
+    def token_embeddings(self, ids: Int[Tensor, "*K L"]) -> Float[Tensor, "*K L D"]:
+        """Rows of the token table, without positions: what learned context tokens are inserted into."""
+        return self.embeddings.token_embedding(ids)
+
+    def insert(self, tokens: Float[Tensor, "*K L D"], context: Float[Tensor, "*K n D"]) -> Float[Tensor, "*K _ D"]:
+        """Learned context tokens in front of the words of each text: behind [SOS], where the tokeniser sets one."""
+        start = self.tokenizer.num_start
+        return torch.cat([tokens[..., :start, :], context, tokens[..., start:, :]], -2)
+
+    def add_positions(self, tokens: Float[Tensor, "*K L D"]) -> Float[Tensor, "*K L D"]:
+        """Token embeddings -> the input of the first layer."""
+        tables, first = self.embeddings, self.pieces.first_position
+        x = tokens + tables.position_embedding.weight[first : first + tokens.shape[-2]]
+        return tables.norm(x if tables.type_embedding is None else x + tables.type_embedding.weight[0])
+
+    def key_bias(self, lengths: Int[Tensor, " K"], length: int) -> Float[Tensor, "K 1 1 {length}"] | None:
+        """What keeps padding from being attended to, as the `bias` of a layer; None where nothing has to."""
+        if self.is_causal or self.pieces.fixed_length:
+            return None
+        is_padding = torch.arange(length, device=lengths.device) >= lengths[:, None]
+        return torch.zeros(is_padding.shape, device=lengths.device).masked_fill(is_padding, -torch.inf)[:, None, None]
+
+    def positions_read(self, lengths: Int[Tensor, "*K"], length: int) -> Int[Tensor, "*K"]:
+        """The position at which each text of `length` tokens with padding is read."""
+        return {"eot": lengths - 1, "first": 0 * lengths, "last": 0 * lengths + length - 1}[self.pieces.readout]
+
+    def project(self, x: Float[Tensor, "*K D"]) -> Float[Tensor, "*K E"]:
+        """Projection of tokens that already went through `final_norm`."""
+        return self.projection(x)
+
+    def encode(self, tokens: Float[Tensor, "*K L D"], lengths: Int[Tensor, "*K"], *, cut: bool = True) -> TextFeatures:
+        """Token embeddings without positions -> features; `lengths` counts inserted tokens, too. Leading axes are free:
+        [B, K, L, D] works too. Without gradients the layers see `TEXTS_AT_ONCE` texts at a time. With `cut=False` the
+        padding gets features, too."""
+        if self.pieces.fixed_length and tokens.shape[-2] != self.context_length:
+            raise ValueError(
+                f"expected texts padded to {self.context_length} tokens for this backbone, got {tokens.shape[-2]}; "
+                f"`tokenize` pads them, with `reserve` for tokens that are inserted"
+            )
+        length = int(lengths.max()) if cut and not self.pieces.fixed_length else tokens.shape[-2]
+        leading, read = tokens.shape[:-2], self.positions_read(lengths, length)
+        tokens = tokens[..., :length, :].flatten(0, -3)
+        size = len(tokens) if torch.is_grad_enabled() else TEXTS_AT_ONCE
+        groups = zip(tokens.split(size), lengths.flatten().split(size), read.flatten().split(size))
+        parts = [self._through_layers(*group) for group in groups]
+        sentence, words = (torch.cat(part) if len(parts) > 1 else part[0] for part in zip(*parts))
+        return TextFeatures(sentence.unflatten(0, leading), words.unflatten(0, leading), lengths, read)
+
+    def _through_layers(self, tokens: Tensor, lengths: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
+        x, bias = self.add_positions(tokens), self.key_bias(lengths, tokens.shape[1])
+        for layer in self.layers:
+            x = layer(x, bias)
+        words = self.final_norm(x)
+        return self.project(words[torch.arange(len(words), device=words.device), read]), words
+
+    def forward(self, texts: Sequence[str]) -> TextFeatures:
+        """Texts -> features."""
+        ids = self.tokenize(texts)
+        return self.encode(self.token_embeddings(ids), self.lengths(ids))
+
+    @torch.no_grad()
+    def sentences(self, texts: Sequence[str]) -> Float[Tensor, "K E"]:
+        """`forward(texts).sentence` without gradients, in memory that does not grow with the number of texts."""
+        return torch.cat([self(part).sentence for part in in_parts(texts)])
+
+
+def in_parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """`TEXTS_AT_ONCE` texts at a time."""
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        yield texts[start : start + TEXTS_AT_ONCE]
