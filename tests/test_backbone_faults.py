@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import hubs
 import plain_open_clip as plain
+from actionprompt import methods
 from actionprompt.backbone import CLIP, CLIPShape
 from actionprompt.config import CLIP_MEAN, CLIP_STD, Pixels
 from actionprompt.weights import families, hub, load_clip, open_clip, openai, pixels
@@ -293,6 +294,20 @@ def test_a_text_that_is_far_too_long_is_shown_by_its_start():
         text.tokenize(["short", "a" * 5000])
     with pytest.raises(ValueError, match=r"at most 96 tokens, got 101 for 'b{100}'; shorten"):
         text.tokenize(["b" * 100])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "names", "said"),
+    [
+        ("siglip-nano", ["Running!", "running", "x"], "'Running!' and 'running' are the same text"),
+        ("siglip-nano", ["running", "!!!"], "expected class names with words in them, got '!!!'"),
+        ("chinese-clip-nano", ["🏃", "running", "💃"], "'🏃' and '💃' are the same text"),
+    ],
+)
+def test_names_that_a_backbone_cannot_tell_apart_are_refused(backbone, names, said):
+    with pytest.raises(ValueError, match=said):
+        methods.build("zeroshot", load_clip(f"random:{backbone}"), names)
+    methods.build("zeroshot", load_clip("random:siglip2-nano"), names)  # whose tokens keep punctuation and emoji
 
 
 # Numbers --------------------------------------------------------------------------------------------------------------

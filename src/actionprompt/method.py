@@ -101,12 +101,14 @@ class Method(nn.Module):
         into non-persistent buffers.
 
         Raises:
-            ValueError: no names, a duplicate name, not one Chinese name per class, or other names than before although
-                the model is not `open_vocabulary`; the same names in another order reorder what it has learned.
+            ValueError: no names, a duplicate name, names that are the same to the backbone, not one Chinese name per
+                class, or other names than before although the model is not `open_vocabulary`; the same names in another
+                order reorder what it has learned.
         """
         names = listed(names)
         if not names:
             raise ValueError("expected at least one class name, got none")
+        self._check_told_apart(names)
         if names_zh is not None and len(names_zh) != len(names):
             raise ValueError(f"expected one Chinese name per class, got {len(names_zh)} for {len(names)} classes")
         if self.class_names and names != self.class_names and not self.open_vocabulary:
@@ -122,6 +124,21 @@ class Method(nn.Module):
         self._class_features = None
         self.class_names = names
         self.class_names_zh = tuple(names_zh) if names_zh is not None else None
+
+    def _check_told_apart(self, names: Sequence[str]) -> None:
+        """Raise ValueError for names that are the same tokens, or none: SigLIP reads no punctuation, and to a BERT all
+        that it does not know is one token."""
+        tokenizer, seen = self.text_tower.tokenizer, dict[tuple[int, ...], str]()
+        for name, ids in zip(names, tokenizer.encode(names), strict=True):
+            if len(ids) <= tokenizer.num_start + tokenizer.num_end:
+                raise ValueError(
+                    f"expected class names with words in them, got {name!r}: the backbone reads none of it"
+                )
+            if (other := seen.setdefault(tuple(ids), name)) != name:
+                raise ValueError(
+                    f"the class names {other!r} and {name!r} are the same text to the backbone {self.clip.name!r}; "
+                    f"rename one of them, or choose another backbone"
+                )
 
     @torch.no_grad()
     def _reorder(self, order: list[int]) -> None:
