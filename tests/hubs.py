@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 
@@ -40,6 +41,18 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, num_tokens: int) -> N
         found = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         found["model"]["vocab"] |= {f"filler{index}": index for index in range(len(tokenizer), num_tokens)}
         (folder / "tokenizer.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def change(path: Path, **changes: Any) -> None:
+    """Set fields of a JSON file; `a__b` is the field b of a."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        *parts, last = name.split("__")
+        place = content
+        for part in parts:
+            place = place[part]
+        place[last] = value
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def hash_of(content: bytes, *, large: bool) -> str:

@@ -95,6 +95,14 @@ def test_independent_labels_do_not_compete(frames):
     assert one.probabilities(features).shape == (5, 1)
 
 
+def test_null_names_are_not_the_text_of_a_label_to_the_backbone():
+    """SigLIP reads no punctuation."""
+    predictor = zero_shot(["doing nothing!", "running"], backbone="random:siglip-nano", none=True)
+    assert predictor.class_names == ("doing nothing!", "running")
+    assert "standing still" in predictor.method.class_names
+    assert "doing nothing" not in predictor.method.class_names
+
+
 def test_chinese_labels_have_chinese_null_names_and_sentences():
     clip = load_clip("random:chinese-clip-nano")
     method = methods.build("zeroshot", clip, ["跑步", "挥手"])

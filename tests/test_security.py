@@ -21,6 +21,7 @@ from actionprompt.config import Pixels
 from actionprompt.weights import archive, given, hugging_face, load_chinese_text, load_clip, openai
 from actionprompt.weights.random import _randomise
 from actionprompt.weights.tokenizer import BPE_FILE, bpe_tokenizer
+from hubs import change
 from test_backbone import Archive, openai_state
 
 ASSETS = Path(__file__).parents[1] / "src" / "actionprompt" / "assets"
@@ -44,18 +45,6 @@ def folder(tmp_path) -> Path:
 @pytest.fixture
 def folder_zh(tmp_path) -> Path:
     return Path(shutil.copytree(ASSETS / "tiny_clip_zh", tmp_path / "clip_zh"))
-
-
-def change(path: Path, **changes) -> None:
-    """Set fields of a JSON file; `a__b` is the field b of a."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in changes.items():
-        *parts, last = name.split("__")
-        place = content
-        for part in parts:
-            place = place[part]
-        place[last] = value
-    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------- OpenAI's .pt files

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer as Backend
 from actionprompt.weights import tokenizer_files
 from actionprompt.weights.tokenizer import BPE_FILE, Tokenizer, bert_tokenizer, bpe_tokenizer, nano_tokenizer
 from actionprompt.weights.tokenizer_files import read_tokenizer
+from hubs import change
 
 LABELS = sorted((Path(tokenizer_files.__file__).parents[1] / "datasets" / "labels").glob("*.tsv"))
 CORPUS = [
@@ -129,18 +130,6 @@ def bert_lines(folder: Path) -> Any:
 def saved(tokenizer: Any, folder: Path) -> Any:
     tokenizer.save_pretrained(folder)
     return tokenizer
-
-
-def change(path: Path, **new: Any) -> None:
-    """Write other values into an object of a JSON file; `a__b` stands for b in a."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    for key, value in new.items():
-        *outer, last = key.split("__")
-        place = found
-        for name in outer:
-            place = place[name]
-        place[last] = value
-    path.write_text(json.dumps(found), encoding="utf-8")
 
 
 def siglip_json(folder: Path, scheme: str = "always") -> Callable[[list[str]], list[list[int]]]:

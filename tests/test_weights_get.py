@@ -20,6 +20,7 @@ import plain_open_clip
 from actionprompt import checkpoint, commands, methods
 from actionprompt.commands import _shared
 from actionprompt.files import Notice
+from actionprompt.method import Method
 from actionprompt.weights import AUTO, DEFAULT, FAMILIES, TINY_WARNING, hub, is_tiny, load_clip, load_named
 from actionprompt.weights.known import KNOWN
 from actionprompt.weights.tokenizer import nano_tokenizer
@@ -398,15 +399,20 @@ def test_a_clip_is_tiny_by_its_vocabulary_whatever_it_is_called(tmp_path):
     assert not is_tiny(load_clip("random:ViT-B/32"))
 
 
+def save_trained(method: Method, folder: Path) -> None:
+    """A model folder as training leaves it, its trained tensors moved."""
+    method.clip_sha256 = method.clip.fingerprint()
+    with torch.no_grad():
+        for parameter in method.parameters():
+            if parameter.requires_grad:
+                parameter += 0.01
+    checkpoint.save(folder, method)
+
+
 @pytest.mark.parametrize("method", ["vifi_clip", "zeroshot"])
 def test_what_is_trained_on_tiny_is_tiny(method, tmp_path):
     built = methods.build(method, load_clip("tiny"), ["a", "b"])
-    built.clip_sha256 = built.clip.fingerprint()
-    with torch.no_grad():
-        for parameter in built.parameters():
-            if parameter.requires_grad:
-                parameter += 0.01
-    checkpoint.save(tmp_path / "model", built)
+    save_trained(built, tmp_path / "model")
     assert is_tiny(checkpoint.load(tmp_path / "model")[0].clip)
     if method == "vifi_clip":
         towers = load_clip(tmp_path / "model")
@@ -418,12 +424,7 @@ def test_what_is_trained_on_tiny_is_tiny(method, tmp_path):
 def test_towers_that_a_training_has_tuned_are_a_backbone_of_the_same_family(name, tmp_path):
     base = load_clip(f"random:{name}")
     built = methods.build("vifi_clip", load_clip(f"random:{name}"), ["a", "b"])
-    built.clip_sha256 = built.clip.fingerprint()
-    with torch.no_grad():
-        for parameter in built.parameters():
-            if parameter.requires_grad:
-                parameter += 0.01
-    checkpoint.save(tmp_path / "model", built)
+    save_trained(built, tmp_path / "model")
     towers = load_clip(tmp_path / "model")
     assert (towers.family, towers.pixels) == (base.family, base.pixels)
     assert towers.fingerprint() == built.clip.fingerprint() != base.fingerprint()

@@ -105,14 +105,20 @@ def null_names(method: Method, labels: Sequence[str], *, most: int | None = MOST
             f'others, so "none of these" needs a rejection threshold, which `actionprompt teach` chooses; or train an '
             f"open-vocabulary method"
         )
-    asked = {label.casefold() for label in labels}
-    generic, actions = (
-        [pair for pair in pairs if asked.isdisjoint(name.casefold() for name in pair)]
-        for pairs in (GENERIC, unrelated(most))
-    )
     in_chinese = any(is_chinese(label) for label in labels)  # then null names that the same text tower reads
-    if in_chinese:  # some actions have one Chinese name for several English ones
-        actions = list({pair[1]: pair for pair in actions}.values())
+    asked, tokenizer = {label.casefold() for label in labels}, method.text_tower.tokenizer
+    seen = {tuple(ids) for ids in tokenizer.encode(labels)}
+
+    def others(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those that are none of the labels, and not the same to the backbone as one before them."""
+        found = []
+        for pair, ids in zip(pairs, map(tuple, tokenizer.encode([pair[in_chinese] for pair in pairs])), strict=True):
+            if ids not in seen and asked.isdisjoint(name.casefold() for name in pair):
+                found.append(pair)
+                seen.add(ids)
+        return found
+
+    generic, actions = others(GENERIC), others(unrelated(most))
     texts = [*labels, *(pair[in_chinese] for pair in actions)]
     texts = texts if in_chinese else [TEMPLATE.format(text) for text in texts]
     embeddings = F.normalize(method.text_tower.sentences(texts).float(), dim=-1).cpu()
