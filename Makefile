@@ -4,7 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup test test-slow lint types demo dist clean
+AXE    := $(VENV)/axe/.installed
+
+.PHONY: setup test test-slow test-page page-screenshots lint types demo dist clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -15,10 +17,22 @@ $(STAMP): pyproject.toml constraints.txt
 setup: $(STAMP)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not page"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+# The page in a real browser. Tests that need what cannot be had here are skipped, with a reason; with CI=true they fail.
+$(AXE): tests/page/package.json
+	.ci/axe $(@D)
+
+test-page: $(STAMP) $(AXE)
+	.ci/browser
+	$(BIN)/python -m pytest -m "page and not slow" tests/page
+
+page-screenshots: $(STAMP)
+	.ci/browser
+	PYTHONPATH=tests $(BIN)/python -m page.screenshots docs/page
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
 """The import direction of the design, read from the source itself."""
 
 import ast
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -10,14 +12,14 @@ import actionprompt
 
 ROOT = Path(actionprompt.__file__).parent
 LEVELS = [  # a file may import files of lower levels alone; `*` stands for the files of a registry
-    ["config", "paper", "clips", "distortions", "files", "sampling", "metrics"],
+    ["config", "paper", "clips", "distortions", "errors", "files", "sampling", "metrics"],
     ["labels", "registry", "records", "transforms", "backbone.layers", "video.limits", "video.bits"],
     ["backbone.image", "backbone.text"],
     ["backbone"],
     ["video.images", "video.h264"],
     ["video.headers"],
     ["video.scan"],
-    ["video.decoding", "video.sound"],
+    ["video.decoding", "video.sound", "video.browsers"],
     ["video.writing"],
     ["video.streaming"],
     ["video"],
@@ -60,6 +62,7 @@ LEVELS = [  # a file may import files of lower levels alone; `*` stands for the 
     ["training"],
     ["prediction.none_of_these"],
     ["prediction"],
+    ["prediction.tables"],
     ["apps", "study"],
     ["apps._keys", "apps.teach.examples", "apps.teach.held_out", "apps.timeline.answer"],
     ["apps.timeline.smoothing", "apps.timeline.truth", "apps.timeline.captions", "apps.timeline.look"],
@@ -70,6 +73,13 @@ LEVELS = [  # a file may import files of lower levels alone; `*` stands for the 
     ["study.leaderboard"],
     ["study.paper_tables"],
     ["study.pages"],
+    ["page"],
+    ["page.settings", "page.schemas", "page.process", "page.instead"],
+    ["page.videos", "page.guard", "page.reference", "page.models"],
+    ["page.jobs", "page.work"],
+    ["page.service", "page.refusals"],
+    ["page.routes"],
+    ["page.server"],
     ["commands._shared"],
     ["commands.*"],
     ["commands.paper"],
@@ -142,6 +152,10 @@ def test_heavy_and_special_libraries_stay_where_they_belong(path):
         assert not used & {"tyro", "rich"}
     if top not in ("video", "world"):
         assert "av" not in used
+    if top != "page":
+        assert not used & {"fastapi", "starlette", "uvicorn", "psutil"}
+    if top == "page":
+        assert "torch" not in used
     if here not in ("registry", ""):
         assert "importlib" not in imports(path)
     if here not in ("study.peers", "world.tiny_clip"):
@@ -170,6 +184,11 @@ def test_methods_import_pieces_and_no_other_method(path):
     if not path.stem.startswith("_"):
         pieces = {name for name in own(path) if not name.startswith("methods._")}
         assert pieces <= {"backbone", "clips", "config", "layers", "method", "paper", "weights"}
+
+
+def test_the_server_of_the_page_starts_without_torch():
+    code = "import sys, actionprompt.page.server; assert not {'torch', 'transformers', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_files_are_few_and_short():

@@ -403,3 +403,23 @@ def test_attention_in_bf16_is_that_of_float32_and_keeps_its_type(causal, masked)
     torch.testing.assert_close(y.float(), expected, atol=3e-2, rtol=0)
     y.float().square().sum().backward()
     assert all(x.grad.dtype == torch.bfloat16 and x.grad.abs().sum() > 0 for x in half)
+
+
+def test_a_text_is_encoded_once_as_long_as_the_weights_do_not_change(monkeypatch):
+    text, encoded = load_clip("random:nano").text, []
+    forward = type(text).forward
+    monkeypatch.setattr(type(text), "forward", lambda self, texts: encoded.extend(texts) or forward(self, texts))
+    first = text.sentences(["a", "b", "a"])
+    assert torch.equal(text.sentences(["b", "a", "c"])[:2], first[[1, 0]])
+    assert encoded == ["a", "b", "c"]
+    with torch.no_grad():
+        text.projection.weight.mul_(2)
+    torch.testing.assert_close(text.sentences(["a"]), 2 * first[:1])
+    text.load_state_dict(load_clip("random:nano").text.state_dict())
+    torch.testing.assert_close(text.sentences(["a"]), first[:1])
+    assert encoded == ["a", "b", "c", "a", "a"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(text.sentences(["a"]).float(), first[:1]), "another precision is another embedding"
+    monkeypatch.setattr("actionprompt.backbone.text.MOST_KNOWN", 0)
+    text.sentences(["a"])
+    assert encoded[-2:] == ["a", "a"]

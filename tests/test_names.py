@@ -16,9 +16,10 @@ import actionprompt
 from actionprompt import commands
 from actionprompt.clips import Clip, ClipList, listed
 from actionprompt.commands import _shared
-from actionprompt.commands.predict import Rows, as_csv
+from actionprompt.commands.predict import Rows
 from actionprompt.files import no_formula
 from actionprompt.prediction import Prediction, zero_shot
+from actionprompt.prediction.tables import as_csv
 from actionprompt.study import pages, tables
 from actionprompt.video import write_video
 

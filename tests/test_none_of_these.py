@@ -295,7 +295,7 @@ def test_frozen_clip_judges_for_a_trained_method_on_its_frames(frames):
 
 def test_a_long_video_says_how_little_of_it_was_seen(tmp_path):
     frame = np.zeros((1, 32, 32, 3), np.uint8)
-    for seconds, fps, said in ((192, 1, "8 frames of 3 min 12 s were seen; `actionprompt timeline` says"), (19, 1, "")):
+    for seconds, fps, said in ((192, 1, "8 frames of 3 min 12 s were seen; a timeline"), (19, 1, "")):
         write_video(tmp_path / "long.mp4", (frame[0] + i % 200 for i in range(seconds * fps)), fps=fps)
         warnings = nano().predict(tmp_path / "long.mp4").warnings
         assert "".join(warnings).startswith(said)

@@ -14,6 +14,7 @@ from hatchling.builders.wheel import WheelBuilder
 import actionprompt
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "actionprompt"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = dict(re.findall(r"^([\w.-]+)==([\d.]+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless"}
@@ -26,16 +27,18 @@ NOT_IMPORTED = {
 
 def requirements(lines: list[str]) -> dict[str, str]:
     """Oldest version allowed, by name."""
-    return dict(re.fullmatch(r"([\w.-]+)>=([\d.]+)(?:,<\d+)?", line).groups() for line in lines)
+    others = [line for line in lines if not line.startswith("actionprompt[")]
+    return dict(re.fullmatch(r"([\w.-]+)>=([\d.]+)(?:,<\d+)?", line).groups() for line in others)
 
 
-RUN, TEST = requirements(PROJECT["dependencies"]), requirements(PROJECT["optional-dependencies"]["test"])
+RUN = requirements(PROJECT["dependencies"])
+PAGE, TEST = (requirements(PROJECT["optional-dependencies"][extra]) for extra in ("page", "test"))
 
 
-def imported(folder: str) -> set[str]:
-    """Distributions that the Python files of a folder import, wherever in the file, without the standard library."""
+def imported(*files: Path) -> set[str]:
+    """Distributions that Python files import, wherever in the file, without the standard library."""
     found: set[str] = set()
-    for path in (ROOT / folder).rglob("*.py"):
+    for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {name.name.partition(".")[0] for name in node.names}
@@ -53,12 +56,11 @@ def files(builder: type) -> set[str]:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else():
-    package = ROOT / "src" / "actionprompt"
-    expected = {path.relative_to(ROOT / "src").as_posix() for path in package.rglob("*") if path.is_file()}
+    expected = {path.relative_to(ROOT / "src").as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
     expected = {name for name in expected if "__pycache__" not in name}
     assert files(WheelBuilder) == expected
     assert "actionprompt/py.typed" in expected
-    for ending, least in ((".safetensors", 2), (".tsv", 8)):
+    for ending, least in ((".safetensors", 2), (".tsv", 8), (".html", 1), (".css", 1), (".js", 6)):
         assert len([name for name in expected if name.endswith(ending)]) >= least
 
 
@@ -84,13 +86,15 @@ def test_the_command_is_there():
 
 
 def test_what_the_code_imports_is_asked_for_and_no_more():
-    assert imported("src") == RUN.keys() - NOT_IMPORTED
-    assert imported("tests") - RUN.keys() == TEST.keys() - NOT_IMPORTED
+    page = {*(PACKAGE / "page").rglob("*.py")}
+    assert imported(*{*PACKAGE.rglob("*.py")} - page) == RUN.keys() - NOT_IMPORTED
+    assert imported(*page) - RUN.keys() == PAGE.keys()
+    assert imported(*(ROOT / "tests").rglob("*.py")) - RUN.keys() - PAGE.keys() == TEST.keys() - NOT_IMPORTED
 
 
-@pytest.mark.parametrize("name", [*RUN, *TEST])
+@pytest.mark.parametrize("name", [*RUN, *PAGE, *TEST])
 def test_the_pinned_version_is_allowed(name):
-    pinned, oldest = (tuple(map(int, version.split("."))) for version in (PINS[name], (RUN | TEST)[name]))
+    pinned, oldest = (tuple(map(int, version.split("."))) for version in (PINS[name], (RUN | PAGE | TEST)[name]))
     assert pinned >= oldest
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,6 +251,25 @@ def test_what_cannot_be_added_to_is_said(long, tmp_path):
     with pytest.raises(ValueError, match="teaching sees one view of a clip"):
         run(two, tmp_path / "x", data_config=DataConfig(num_clips=2))
     assert not (tmp_path / "x").exists()
+
+
+def test_copies_of_a_clip_are_said_since_each_would_be_recognised_by_the_other(long, tmp_path):
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(Path(long).read_bytes())
+    with pytest.raises(ValueError, match=r"long\.mp4 and .*copy\.mp4 are copies of the same video"):
+        examples.as_list({"red": [long], "blue": [copy]})
+    with pytest.raises(ValueError, match=r"copy\.mp4@0\.5-1\.5 are copies"):
+        examples.as_list({"red": [f"{long}@0-1"], "blue": [f"{copy}@0.5-1.5"]})
+    assert len(examples.as_list({"red": [f"{long}@0-1"], "blue": [f"{copy}@1-2"]}).clips) == 2
+
+
+def test_a_model_has_one_background(long, tmp_path):
+    clips = spans(long)
+    run({name: clips[name][:2] for name in ("red", "green")}, tmp_path / "m", background="green", epochs=1)
+    new = {"blue": clips["blue"][:2]}
+    with pytest.raises(ValueError, match="expected the background of the model that is added to, 'green', got 'blue'"):
+        run(new, tmp_path / "x", add_to=tmp_path / "m", background="blue")
+    assert run(new, tmp_path / "x", add_to=tmp_path / "m", background="green", epochs=1).background == "green"
 
 
 def test_everything_is_printed_and_written(long, tmp_path, monkeypatch, capsys):

@@ -17,6 +17,7 @@ from actionprompt import files, video
 from actionprompt.apps.timeline import captions, film, look, picture
 from actionprompt.apps.timeline.answer import Segment, Timeline, Window
 from actionprompt.video import writing
+from actionprompt.video.writing import fitted
 from videos import numbered_frame, write_numbered
 
 MODEL = {"version": "0.1", "method": "zeroshot", "backbone": {"name": "tiny", "sha256": "0" * 64}}
@@ -370,12 +371,12 @@ def test_a_rotated_video_is_upright_in_the_film(tmp_path, rotation):
 
 @pytest.mark.parametrize(("lines", "wanted"), [(112, 336), (300, 300), (2160, 1080)])
 def test_small_frames_are_enlarged_and_very_large_ones_shrunk(lines, wanted):
-    frame = film._resized(np.zeros((lines, 2 * lines, 3), np.uint8), None)
+    frame = fitted(np.zeros((lines, 2 * lines, 3), np.uint8), None, least_px=film.MIN_LINES, most_px=film.MAX_LINES)
     assert frame.shape == (wanted, 2 * wanted, 3)
 
 
 def test_a_recording_that_changes_its_size_gets_borders():
-    frame = film._resized(np.full((100, 300, 3), 255, np.uint8), (240, 320))
+    frame = fitted(np.full((100, 300, 3), 255, np.uint8), (240, 320), least_px=240, most_px=1080)
     assert frame.shape == (240, 320, 3)
     rows = np.flatnonzero(frame.mean((1, 2)) > 128)
     assert (rows[0], rows[-1]) == (66, 172)

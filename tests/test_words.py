@@ -12,7 +12,19 @@ NOT = (
 )
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "results").glob("*.md"), *(ROOT / ".github").rglob("*.md")]
 FILES = [*sorted((ROOT / "src").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted(PAGES)]
-PICTURES = ("explain", "demo", "plots", "leaderboard", "captions", "actionclip", "pages", "picture", "look", "timeline")
+PICTURES = (
+    "explain",
+    "demo",
+    "plots",
+    "leaderboard",
+    "captions",
+    "actionclip",
+    "pages",
+    "picture",
+    "look",
+    "timeline",
+    "work",
+)
 """Files that speak of pictures people look at, or whose data says `picture`; elsewhere it is an image or a frame."""
 
 

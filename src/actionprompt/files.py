@@ -283,7 +283,7 @@ def _take(folder: Path, own: Path, attempts: int = 5) -> None:
             os.close(os.open(own, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
             raise ValueError(f"{folder} is being written to by another thread of this process; wait for it") from None
-        other = _other_writer(folder, own)
+        other = writer_in(folder, but=own)
         if other is None:
             return
         own.unlink()
@@ -297,11 +297,12 @@ def _take(folder: Path, own: Path, attempts: int = 5) -> None:
     raise ValueError(f"{folder} is being written to by {who}; wait for it or choose another folder{dead}")
 
 
-def _other_writer(folder: Path, own: Path) -> Writer | None:
-    """Somebody else who writes to the folder; the locks of those who have ended are deleted."""
+def writer_in(folder: Path, *, but: Path | None = None) -> Writer | None:
+    """Who writes to the folder, if anybody does; the lock file `but` is not asked. The locks of those who have ended
+    are deleted."""
     for path in folder.glob(".writer-*.lock"):
         found = Writer.PATTERN.fullmatch(path.name)
-        if found is None or path == own:
+        if found is None or path == but:
             continue
         writer = Writer(found[1], int(found[2]), found[3])
         if not writer.gone:

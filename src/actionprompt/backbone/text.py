@@ -16,6 +16,8 @@ from actionprompt.backbone.layers import Embedding, Layer, LayerNorm, Linear, To
 
 TEXTS_AT_ONCE = 256
 """Texts that go through a text tower together where no gradients are needed, so that memory is bounded."""
+MOST_KNOWN = 50_000
+"""Texts whose embeddings are kept in memory: 100 MB at a width of 512."""
 
 
 @runtime_checkable
@@ -116,6 +118,8 @@ class TextTower(nn.Module):
         self.context_length = context_length
         """Most tokens of a text, with those that the tokeniser sets."""
         self.embed_dim = embed_dim
+        self._known: dict[str, Tensor] = {}
+        self._known_state: list[tuple[int, int]] = []
 
     @property
     def device(self) -> torch.device:
@@ -214,8 +218,17 @@ class TextTower(nn.Module):
 
     @torch.no_grad()
     def sentences(self, texts: Sequence[str]) -> Float[Tensor, "K E"]:
-        """`forward(texts).sentence` without gradients, in memory that does not grow with the number of texts."""
-        return torch.cat([self(part).sentence for part in in_parts(texts)])
+        """`forward(texts).sentence` without gradients, in memory that does not grow with the number of texts. A text is
+        encoded once, as long as the weights do not change."""
+        if torch.is_autocast_enabled(self.device.type):  # in another precision
+            return torch.cat([self(part).sentence for part in in_parts(texts)])
+        state = [(parameter.data_ptr(), parameter._version) for parameter in self.parameters()]
+        if state != self._known_state or len(self._known) > MOST_KNOWN:
+            self._known, self._known_state = {}, state
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        for part in in_parts(new):
+            self._known.update(zip(part, self(part).sentence.cpu()))
+        return torch.stack([self._known[text] for text in texts]).to(self.device)
 
 
 def in_parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:

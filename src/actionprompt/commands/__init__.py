@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from actionprompt import files, registry
+from actionprompt import errors, files, registry
 from actionprompt.commands import _signals
 
 FOLDER = Path(__file__).parent
 ORDER = (
-    "demo", "weights", "teach", "train", "import", "eval", "predict", "timeline", "run", "paper", "results",
+    "demo", "weights", "teach", "train", "import", "eval", "predict", "timeline", "serve", "run", "paper", "results",
     "bench", "data", "check", "fuse", "explain", "tune-fusion", "list",
 )  # fmt: skip
 """The verbs in the order of the help."""
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if isinstance(error, KeyboardInterrupt) or interrupted():
                 print(_signals.TEXT, file=sys.stderr)
                 return _signals.INTERRUPTED
-            text = of_a_user(error)
+            text = errors.of_a_user(error)
             if text is None:
                 raise
             from actionprompt.commands._shared import PIPE_CLOSED, note
@@ -91,21 +91,6 @@ def answer(args: Sequence[str]) -> int:
         print(__version__)
         return 0
     return registry.load(__name__, args[0], ORDER, what="verb").main(args[1:])
-
-
-def of_a_user(error: Exception) -> str | None:
-    """What is said of an error that a user can cause: input that is wrong, files and disks. None for a fault of the
-    program."""
-    from safetensors import SafetensorError
-
-    if isinstance(error, OSError) and error.errno is not None:
-        names = " -> ".join(
-            os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
-        )
-        return f"{error.strerror}: {names}" if names else str(error.strerror)
-    if isinstance(error, OSError | SafetensorError):  # of the hub, and of files that are no weights
-        return " ".join(str(error).split())
-    return str(error) if isinstance(error, ValueError | FloatingPointError) else None
 
 
 def leave_stdout() -> None:

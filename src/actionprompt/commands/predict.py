@@ -1,13 +1,8 @@
 """Recognise actions in videos: actionprompt predict clip.mp4 --labels "wave,clap,run" """
 
-import csv
-import dataclasses
-import io
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 from rich.cells import cell_len, set_cell_size
@@ -31,8 +26,8 @@ from actionprompt.commands._shared import (
     visible,
 )
 from actionprompt.config import Fit
-from actionprompt.files import no_formula
 from actionprompt.prediction import Prediction, Predictor
+from actionprompt.prediction.tables import as_csv, as_json
 
 GAP, SHORTEST_NAME = 2, 20
 """Columns between two cells, and what a table leaves for the name of a video at least."""
@@ -98,12 +93,7 @@ def main(args: Sequence[str]) -> int:
         show = _Once(Rows(predictor, paths, options.top).show)
     results, broken = _answers(options, predictor, paths, show)
     if options.json is not None:
-        answer = {
-            "about": about,
-            "warnings": warnings,
-            "predictions": [{**dataclasses.asdict(result), "path": str(result.path)} for result in results],
-            "unreadable": [{"key": item.key, "reason": item.reason} for item in broken],
-        }
+        answer = as_json(results, broken, about, warnings)
         if options.json == STDOUT:
             to_stdout(files.to_text(answer))
         else:
@@ -194,29 +184,3 @@ class Rows:
         if result.none_of_these and result.none is None:
             cells[0] = f"{NONE} ({cells[0]})"
         return cells
-
-
-def as_csv(
-    results: Sequence[Prediction], about: dict[str, Any], warnings: Sequence[str], *, header: bool = True
-) -> str:
-    """A row for each video and rank. What answers is in columns of its own, the same in every row; lists and settings
-    are JSON."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    facts = {
-        "program": about["program"],
-        "method": about["method"],
-        "backbone": about["backbone"]["name"],
-        "backbone_sha256": about["backbone"]["sha256"],
-        "asked": json.dumps(about["labels"], ensure_ascii=False),
-        "settings": json.dumps(about["settings"], ensure_ascii=False),
-    }
-    if header:
-        writer.writerow(["path", "rank", "label", "score", "none", "none_of_these", "warnings", *facts])
-    for result in results:
-        path, none = no_formula(str(result.path)), "" if result.none is None else result.none
-        said = no_formula("; ".join([*warnings, *result.warnings]))
-        for rank, (label, score) in enumerate(zip(result.labels, result.scores), start=1):
-            own = [path, rank, no_formula(label), score, none, result.none_of_these, said]
-            writer.writerow([*own, *map(no_formula, facts.values())])
-    return buffer.getvalue()

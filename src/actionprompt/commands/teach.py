@@ -3,11 +3,9 @@
 After NAME= come files, folders, globs, and spans of a long video in seconds or minutes, such as long.mp4@12.5-15 or
 long.mp4@1:02.5-1:10. Clips of nothing in particular, named none=, teach what is "none of these"."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import tyro
 from rich.table import Table
@@ -28,7 +26,6 @@ from actionprompt.commands._shared import (
     shown,
     to_stdout,
 )
-from actionprompt.config import to_json
 from actionprompt.weights import AUTO
 
 NONE = "none"
@@ -81,12 +78,12 @@ def main(args: Sequence[str]) -> int:
             keep_features=options.keep_features, on_encode=encode, on_step=step,
         )  # fmt: skip
     if options.json == STDOUT:
-        to_stdout(files.to_text(as_json(taught)))
+        to_stdout(files.to_text(taught.as_json()))
         for line in taught.warnings:
             note("note:", line)
         return 0
     if options.json is not None:
-        files.write_json(options.json, as_json(taught))
+        files.write_json(options.json, taught.as_json())
     _print(taught)
     return 0
 
@@ -100,14 +97,6 @@ def _of_folders(clips: Clips) -> dict[str, tuple[str | Path, ...]]:
     for clip in listed.clips:
         found[listed.class_names[clip.label]] += (clip.path,)
     return {name: paths for name, paths in found.items() if paths}
-
-
-def as_json(taught: Taught) -> dict[str, Any]:
-    """All of it as plain JSON."""
-    values = {item.name: getattr(taught, item.name) for item in dataclasses.fields(taught)}
-    held_out = taught.held_out.as_json() if taught.held_out is not None else None
-    curve = [{**to_json(point), "top1": point.top1} for point in taught.curve]
-    return {**to_json(values), "held_out": held_out, "curve": curve}
 
 
 def _print(taught: Taught) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import actionprompt
 from actionprompt import checkpoint, methods, video
-from actionprompt.backbone import find_device
+from actionprompt.backbone import CLIP, find_device
 from actionprompt.clips import Broken, Clip, listed
 from actionprompt.config import DataConfig, Fit, check_type, from_json, to_json, update
 from actionprompt.evaluation import predict_clips, softmax
@@ -295,7 +295,8 @@ class Predictor:
         if duration_s > LONG_S and duration_s / len(seen) > SPARSE_S:
             minutes, seconds = divmod(round(duration_s), 60)
             length = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-            yield f"{len(seen)} frames of {length} were seen; `actionprompt timeline` says what happens when"
+            seen_of = f"{len(seen)} frames of {length} were seen"
+            yield f"{seen_of}; a timeline (`actionprompt timeline`) says what happens when"
 
 
 def _on(device: torch.device, features: Features) -> Features:
@@ -312,21 +313,24 @@ def load(
     *,
     class_names: Sequence[str] | None = None,
     class_names_zh: Sequence[str] | None = None,
-    backbone: str | Path | None = None,
+    backbone: str | Path | CLIP | None = None,
     fit: Fit | None = None,
     none: bool | None = False,
     independent: bool = False,
     device: torch.device | str | None = None,
 ) -> Predictor:
     """A trained model from the folder that training wrote, by default with the names it was trained on, and with the
-    `DataConfig.fit` it was trained with. `backbone` says where the backbone is, if it is not where the model's manifest
-    says. `none` and `independent` are those of `Predictor`.
+    `DataConfig.fit` it was trained with. `backbone` is the backbone, or says where it is if it is not where the model's
+    manifest says. `none` and `independent` are those of `Predictor`.
 
     Raises:
         ValueError: no model there, a backbone that is not the same, names that a closed head cannot take, or null
             prompts for one.
     """
-    method, manifest = checkpoint.load(path, backbone=backbone, class_names=class_names, class_names_zh=class_names_zh)
+    clip, place = (backbone, None) if isinstance(backbone, CLIP) else (None, backbone)
+    method, manifest = checkpoint.load(
+        path, clip=clip, backbone=place, class_names=class_names, class_names_zh=class_names_zh
+    )
     config = from_json(DataConfig, manifest["data"]) if "data" in manifest else DataConfig()
     if fit is not None:
         config = update(config, {"fit": fit})
@@ -343,20 +347,21 @@ def load(
 def zero_shot(
     class_names: Iterable[str],
     *,
-    backbone: str | Path = AUTO,
+    backbone: str | Path | CLIP = AUTO,
     config: DataConfig | None = None,
     none: bool | None = False,
     independent: bool = False,
     device: torch.device | str | None = None,
 ) -> Predictor:
-    """Frozen CLIP with any class names; `backbone` as in `weights.load_clip`, `none` and `independent` as in
-    `Predictor`. Without a `config` the whole frame is seen unless it is nearly square and the backbone crops
-    (`fit="auto"`).
+    """Frozen CLIP with any class names; `backbone` is one, or a name for `weights.load_clip`, `none` and `independent`
+    are those of `Predictor`. Without a `config` the whole frame is seen, unless it is nearly square and the backbone
+    crops (`fit="auto"`).
 
     Raises:
         ValueError: no list of different names, no such backbone or device, or `config` is no `DataConfig`.
     """
     names = listed(class_names)
     config, device = config if config is not None else DataConfig(fit="auto"), find_device(device)
-    method = methods.build("zeroshot", load_clip(backbone), names)
+    clip = backbone if isinstance(backbone, CLIP) else load_clip(backbone)
+    method = methods.build("zeroshot", clip, names)
     return Predictor(method, config, device=device, none=none, independent=independent)

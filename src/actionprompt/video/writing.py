@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from actionprompt.video.images import by
 from actionprompt.video.sound import add_sound
@@ -106,3 +107,23 @@ def write_film(
         for _ in voice:
             pass
     return sound
+
+
+def fitted(
+    pixels: UInt8[np.ndarray, "h w 3"], size_px: tuple[int, int] | None, *, least_px: int, most_px: int
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A frame of a film, to draw on: enlarged by a whole number where its short side is below `least_px`, or shrunk to
+    `most_px`. `size_px` is the size (height, width) of the frames before it: one of another shape, where a recording
+    changes its size, gets black borders."""
+    height_px, width_px = pixels.shape[:2]
+    side_px = min(height_px, width_px)
+    scale = -(-least_px // side_px) if side_px < least_px else min(1.0, most_px / side_px)
+    if size_px is not None:
+        scale = min(size_px[0] / height_px, size_px[1] / width_px)
+    new_px = max(1, round(height_px * scale)), max(1, round(width_px * scale))
+    if new_px != (height_px, width_px):
+        pixels = np.asarray(Image.fromarray(pixels).resize(new_px[::-1], Image.Resampling.BICUBIC))
+    frame = np.zeros((*(size_px or new_px), 3), np.uint8)
+    top, left = (frame.shape[0] - new_px[0]) // 2, (frame.shape[1] - new_px[1]) // 2
+    frame[top : top + new_px[0], left : left + new_px[1]] = pixels
+    return frame

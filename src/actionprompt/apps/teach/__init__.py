@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from actionprompt.apps.teach.examples import parse
 from actionprompt.apps.teach.held_out import HeldOut, NoneOfThese, Point
 from actionprompt.backbone import CLIP, default_device
 from actionprompt.clips import ClipList, some
-from actionprompt.config import DataConfig, Progress, TrainConfig
+from actionprompt.config import DataConfig, Progress, TrainConfig, to_json
 from actionprompt.features import CachedFeatures
 from actionprompt.method import Method
 from actionprompt.training import Step, train
@@ -80,6 +80,13 @@ class Taught:
     train_s: float
     """Wall time of cross-validation and training, in seconds."""
 
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        held_out = self.held_out.as_json() if self.held_out is not None else None
+        curve = [{**to_json(point), "top1": point.top1} for point in self.curve]
+        return {**to_json(values), "held_out": held_out, "curve": curve}
+
 
 def teach(
     clips: Mapping[str, Sequence[str | Path]],
@@ -127,7 +134,13 @@ def _teach(
     new = examples.as_list(clips)
     kept = examples.read_kept(add_to) if add_to is not None else None
     clip_list, order = examples.join(kept.clips, new) if kept is not None else (new, list(range(len(new.clips))))
-    background = background or (kept.background if kept is not None else None)
+    if kept is not None and kept.background is not None:
+        if background not in (None, kept.background):
+            raise ValueError(
+                f"expected the background of the model that is added to, {kept.background!r}, got {background!r}; a "
+                f"model has one"
+            )
+        background = kept.background
     clip_list, moved = examples.background_last(clip_list, background)
     order = [order[index] for index in moved]
     if len(clip_list.class_names) < 2:

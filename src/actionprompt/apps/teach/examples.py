@@ -4,7 +4,7 @@ Letters: C clips, V views, T frames, E width of the joint space.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from actionprompt import files
 from actionprompt.clips import (
     Clip,
     ClipList,
+    Span,
     check_different,
     find_videos,
     identity,
@@ -54,7 +55,8 @@ def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
     model lists them and may be given away.
 
     Raises:
-        ValueError: a class without clips, or a clip that does not exist, is given twice, or overlaps another span.
+        ValueError: a class without clips, or a clip that does not exist, is given twice (by its file or as a copy), or
+            overlaps another span.
     """
     made: list[tuple[Path, Any, int]] = []
     for label, (name, paths) in enumerate(clips.items()):
@@ -72,11 +74,25 @@ def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
                 raise ValueError(f"{name}: {error}") from None
             made += [(Path(os.path.abspath(video)), span, label) for video in found]
     check_different((path, span) for path, span, _ in made)
+    _check_contents((path, span) for path, span, _ in made)
     shared = os.path.commonpath([path.parent for path, _, _ in made])
     keyed = (
         Clip(with_span(path.relative_to(shared).as_posix(), span), path, label, span) for path, span, label in made
     )
     return ClipList("taught", tuple(keyed), tuple(clips))
+
+
+def _check_contents(clips: Iterable[tuple[Path, Span | None]]) -> None:
+    """Raise ValueError for a video that is given twice under two names, as copies: held out, it would be recognised by
+    its copy."""
+    seen: dict[str, list[tuple[Path, Span | None]]] = {}
+    for path, span in clips:
+        others = seen.setdefault(identity(path), [])
+        for other, own in others:
+            if overlap(own, span):
+                first, second = with_span(other, own), with_span(path, span)
+                raise ValueError(f"expected every clip once, but {first} and {second} are copies of the same video")
+        others.append((path, span))
 
 
 @dataclass(frozen=True)

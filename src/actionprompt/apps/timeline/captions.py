@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from actionprompt.apps.timeline.answer import Segment, Timeline, Window
@@ -43,6 +45,21 @@ def as_json(timeline: Timeline) -> dict[str, Any]:
         "model": timeline.model,
         "warnings": list(timeline.warnings),
     }
+
+
+def from_json(answer: Mapping[str, Any], path: str | Path) -> Timeline:
+    """The timeline of the video at `path` that `as_json` made."""
+    windows = (Window(w["start_s"], w["end_s"], tuple(w["scores"]), w.get("none")) for w in answer["windows"])
+    return Timeline(
+        path=Path(path),
+        duration_s=answer["duration_s"],
+        fps=answer["fps"],
+        labels=tuple(answer["labels"]),
+        windows=tuple(windows),
+        segments=tuple(Segment(**segment) for segment in answer["segments"]),
+        model=answer["model"],
+        warnings=tuple(answer["warnings"]),
+    )
 
 
 def _window(window: Window) -> dict[str, Any]:

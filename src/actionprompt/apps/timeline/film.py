@@ -16,7 +16,7 @@ from actionprompt.apps.timeline import look
 from actionprompt.apps.timeline.answer import Segment, Timeline
 from actionprompt.config import Progress
 from actionprompt.video.streaming import Stream
-from actionprompt.video.writing import write_film
+from actionprompt.video.writing import fitted, write_film
 
 MIN_LINES, MAX_LINES = 240, 1080
 """Of the short side: smaller frames are enlarged, so that text is readable, and larger ones shrunk."""
@@ -49,11 +49,13 @@ def write(timeline: Timeline, path: str | Path, progress: Progress | None = None
 def _drawn(timeline: Timeline, progress: Progress | None) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
     segments = iter(timeline.segments)
     segment = next(segments, None)
-    frame, overlay = None, None
+    frame: UInt8[np.ndarray, "H W 3"] | None = None
+    overlay: _Overlay | None = None
     for time_s, pixels in Stream(timeline.path).frames():
         if time_s >= timeline.duration_s:
             break
-        frame = _resized(pixels, None if frame is None else frame.shape[:2])
+        size_px = None if frame is None else frame.shape[:2]
+        frame = fitted(pixels, size_px, least_px=MIN_LINES, most_px=MAX_LINES)
         if overlay is None:
             overlay = _Overlay(timeline, *frame.shape[:2])
         while segment is not None and time_s >= segment.end_s:
@@ -62,23 +64,6 @@ def _drawn(timeline: Timeline, progress: Progress | None) -> Iterator[tuple[floa
         yield time_s, frame
         if progress is not None:
             progress(int(time_s), round(timeline.duration_s))
-
-
-def _resized(pixels: UInt8[np.ndarray, "h w 3"], size_px: tuple[int, int] | None) -> UInt8[np.ndarray, "H W 3"]:
-    """A frame to draw on: enlarged by a whole number, or shrunk to `MAX_LINES`. `size_px` is the size of the
-    frames before it: one of another shape, where a recording changes its size, gets black borders."""
-    height_px, width_px = pixels.shape[:2]
-    side_px = min(height_px, width_px)
-    scale = -(-MIN_LINES // side_px) if side_px < MIN_LINES else min(1.0, MAX_LINES / side_px)
-    if size_px is not None:
-        scale = min(size_px[0] / height_px, size_px[1] / width_px)
-    new_px = max(1, round(height_px * scale)), max(1, round(width_px * scale))
-    if new_px != (height_px, width_px):
-        pixels = np.asarray(Image.fromarray(pixels).resize(new_px[::-1], Image.Resampling.BICUBIC))
-    frame = np.zeros((*(size_px or new_px), 3), np.uint8)
-    top, left = (frame.shape[0] - new_px[0]) // 2, (frame.shape[1] - new_px[1]) // 2
-    frame[top : top + new_px[0], left : left + new_px[1]] = pixels
-    return frame
 
 
 class _Overlay:

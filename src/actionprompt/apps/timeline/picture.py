@@ -35,8 +35,8 @@ STYLES = ("-", "--", ":")
 """Of the curves, as the textures of the strip."""
 
 
-def draw(timeline: Timeline, path: str | Path) -> None:
-    """Write the picture of a timeline as PNG.
+def draw(timeline: Timeline, path: str | Path, *, title: str | None = None) -> None:
+    """Write the picture of a timeline as PNG; its title is the name of the file, unless given.
 
     The key frames stand above the parts of the time axis they are from. Only labels that come first somewhere have a
     colour and a curve; how many others were asked is said. Where the frames cannot be read, there is a note.
@@ -55,7 +55,7 @@ def draw(timeline: Timeline, path: str | Path) -> None:
     with warnings.catch_warnings():
         # a font with the letters was looked for, and what it lacks is in the notes
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        _title(figure, timeline, notes, height_in)
+        _title(figure, timeline, timeline.path.name if title is None else title, notes, height_in)
         _frames(figure, grid[0, 0], timeline)
         _strip(figure.add_subplot(grid[1, 0]), timeline)
         _curves(figure.add_subplot(grid[2, 0]), timeline)
@@ -76,7 +76,7 @@ def _notes(timeline: Timeline) -> list[str]:
     return [part for line in lines for part in textwrap.wrap(look.drawable(line), 180)]
 
 
-def _title(figure: Figure, timeline: Timeline, notes: list[str], height_in: float) -> None:
+def _title(figure: Figure, timeline: Timeline, title: str, notes: list[str], height_in: float) -> None:
     def y(rows: float) -> float:
         return 1 - rows * ROW_IN / height_in
 
@@ -84,7 +84,7 @@ def _title(figure: Figure, timeline: Timeline, notes: list[str], height_in: floa
     model = [timeline.model.get("method"), backbone.get("name") if isinstance(backbone, dict) else backbone]
     asked = f"{len(timeline.labels)} labels" if len(timeline.labels) > 1 else "1 label"
     facts = [look.clock(timeline.duration_s, timeline.duration_s), *(str(part) for part in model if part), asked]
-    _text(figure, LEFT, y(1.0), _shortened(timeline.path.name, 90), 13, va="center")
+    _text(figure, LEFT, y(1.0), _shortened(title, 90), 13, va="center")
     _text(figure, RIGHT, y(1.0), _shortened(" · ".join(facts), 90), 9, va="center", ha="right", color="0.25")
     for row, line in enumerate(notes):
         _text(figure, LEFT, y(2.0 + row), line, 8.5, va="center", color="#a03000")
