@@ -229,13 +229,16 @@ def test_two_tabs_at_once_have_questions_of_their_own(
         assert results.get_by_role("article").count() == 1
 
 
-def test_a_file_that_is_no_video_is_refused_by_name(page: "Page", wrong: list[str], tmp_path: Path, clips: Clips):
+def test_a_file_that_is_no_video_is_refused_by_name(
+    page: "Page", client: Client, wrong: list[str], tmp_path: Path, clips: Clips
+):
     bad = tmp_path / "notes.mp4"
     bad.write_text("no video")
     where = go_to(page, "Recognise")
     where.get_by_label("choose").first.set_input_files([bad, clips.clip(THREE[0])])
     item = where.get_by_role("list", name="Videos").get_by_role("listitem").filter(has_text="notes.mp4")
-    item.get_by_text("not readable").wait_for()
+    reason = client.try_upload(bad, bad.name).error.removeprefix("notes.mp4: ")
+    item.get_by_text(reason).wait_for()
     where.get_by_role("button", name=f"Remove {clips.clip(THREE[0]).name}").wait_for()
     item.get_by_role("button", name="Remove notes.mp4").click()
     assert where.get_by_role("list", name="Videos").get_by_role("listitem").count() == 1

@@ -125,9 +125,9 @@ def _endpoint(name: str) -> str:
 
 def _operation(method: str, path: str, operation: Schema, shapes: Schema) -> str:
     """The section of an endpoint."""
-    name = anchor(method, path)
+    name, of_whom = anchor(method, path), f"{method.upper()} {path}"
     parts = [f'<section id="{name}" aria-labelledby="{name}-head">']
-    parts.append(f'<h2 id="{name}-head">{_endpoint(f"{method.upper()} {path}")}</h2>')
+    parts.append(f'<h2 id="{name}-head">{_endpoint(of_whom)}</h2>')
     parts.append(f"<p>{text(operation.get('description') or operation.get('summary', ''))}</p>")
     parameters = operation.get("parameters", [])
     if parameters:
@@ -140,11 +140,11 @@ def _operation(method: str, path: str, operation: Schema, shapes: Schema) -> str
             )
             for p in parameters
         )
-        parts.append(_table("Parameters", ("name", "in", "what"), (_parameter(*row) for row in rows)))
+        parts.append(_table("Parameters", of_whom, ("name", "in", "what"), (_parameter(*row) for row in rows)))
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         of = content.get("schema", {})
         parts.append(f"<p><b>Body</b> <code>{escape(kind)}</code>: {kind_of(of)}</p>")
-        parts.append(_fields("Body", shapes.get(str(of.get("$ref", "")).removeprefix(SHAPES), of)))
+        parts.append(_fields("Body", of_whom, shapes.get(str(of.get("$ref", "")).removeprefix(SHAPES), of)))
     answers = (
         (
             f"<code>{escape(str(status))}</code>",
@@ -153,7 +153,7 @@ def _operation(method: str, path: str, operation: Schema, shapes: Schema) -> str
         )
         for status, answer in sorted(operation.get("responses", {}).items())
     )
-    parts.append(_table("Answers", ("status", "when", "body"), answers))
+    parts.append(_table("Answers", of_whom, ("status", "when", "body"), answers))
     return "\n".join([*parts, "</section>\n"])
 
 
@@ -174,30 +174,32 @@ def _shape(name: str, shape: Schema) -> str:
         f"<h3>{escape(name)}</h3>",
         f"<p>{text(shape.get('description', ''))}</p>",
     ]
-    parts.append(_fields("Fields", shape) or f"<p>{kind_of(shape)}</p>")
+    parts.append(_fields("Fields", name, shape) or f"<p>{kind_of(shape)}</p>")
     return "\n".join([*parts, "</section>\n"])
 
 
-def _fields(caption: str, shape: Schema) -> str:
+def _fields(caption: str, of: str, shape: Schema) -> str:
     """The table of the fields of an object; nothing where it has none."""
     required, fields = shape.get("required", []), shape.get("properties", {})
     rows = [(f"<code>{escape(field)}</code>", _what(of, field in required)) for field, of in fields.items()]
-    return _table(caption, ("name", "what"), rows) if rows else ""
+    return _table(caption, of, ("name", "what"), rows) if rows else ""
 
 
 def _when(status: str, description: str) -> str:
     return WORKED.get(status, "It worked.") if description == "Successful Response" else description
 
 
-def _table(caption: str, heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A table of cells that are HTML; the first of a row is its head."""
+def _table(caption: str, of: str, heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table of cells that are HTML; the first of a row is its head. `of` is the section that it is in."""
+    plain = " ".join(re.findall("[A-Za-z0-9_/]+", of))
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     body = "".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>\n'
         for first, *rest in rows
     )
     return (
-        f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0"><table><caption>{caption}</caption>'
+        f'<div class="scroll" role="region" aria-label="{caption} of {plain}" tabindex="0"><table>'
+        f"<caption>{caption}</caption>"
         f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
 

@@ -117,7 +117,7 @@ def _videos(routes: APIRouter, service: Service, openapi: Callable[[], dict[str,
                 found = await probe(folder, name, service)
             finally:
                 gone.cancel()
-            if gone.done():  # nobody would ever learn its id
+            if gone.done() and gone.result()["type"] == "http.disconnect":  # nobody would ever learn its id
                 raise ClientDisconnect
         except BaseException:
             files.delete(folder)

@@ -100,7 +100,7 @@ class Disk:
 
     def measure(self, folder: Path) -> None:
         """Look at what a folder takes; one that is gone takes nothing."""
-        found = sum(path.lstat().st_size for path in _files_in(folder))
+        found = sum(map(_size, _files_in(folder)))
         if found:
             self.taken[folder] = found
         else:
@@ -121,6 +121,13 @@ class Disk:
         """Raise `NoSpace` if nothing more can be written."""
         if (reason := self.full()) is not None:
             raise NoSpace(reason)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:  # deleted since it was found: a process works in the folder
+        return 0
 
 
 def _files_in(folder: Path) -> Iterator[Path]:

@@ -90,31 +90,41 @@ def main() -> None:
     desk = Desk()
     while True:
         task = desk.next_task()
-        named = task.get("named", {})
         scratch = Path(task["folder"]) / "scratch"
+        try:
+            said = answered(task, desk.tell, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)  # before the answer: the folder is measured, or deleted, then
+        desk.say(**said)
+        if task["do"] == "describe" and "done" in said:
+            try:
+                warm(task)
+            except Exception:  # an answer now would be taken for that to the next task, which meets the fault itself
+                traceback.print_exc()
+
+
+def answered(task: Task, tell: Tell, scratch: Path) -> Answer:
+    """Does a task, with `scratch` for temporary files: what is said of it."""
+    named = task.get("named", {})
+    try:
         scratch.mkdir(exist_ok=True)
         tempfile.tempdir = str(scratch)
-        try:
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always", files.Notice)
-                answer = DO[task["do"]](task, desk.tell)
-            notices = [str(w.message) for w in said if issubclass(w.category, files.Notice)]
-            desk.say(done=renamed({**answer, "notices": notices}, named))
-            if task["do"] == "describe":
-                warm(task)
-        except Cancelled:
-            desk.say(cancelled=True)
-        except Exception as error:
-            text = errors.of_a_user(error)
-            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a device
-                text = f"it needed more memory than there is ({error})"
-            if text is None:
-                traceback.print_exc()
-                text = f"a fault of the program ({type(error).__name__}: {error}); its traceback is in the terminal"
-            limit = isinstance(error, VideoDecodeError) and "exceeds the limit" in error.reason
-            desk.say(failed=renamed(" ".join(text.split()), named), limit=limit)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", files.Notice)
+            answer = DO[task["do"]](task, tell)
+        notices = [str(w.message) for w in said if issubclass(w.category, files.Notice)]
+        return {"done": renamed({**answer, "notices": notices}, named)}
+    except Cancelled:
+        return {"cancelled": True}
+    except Exception as error:
+        text = errors.of_a_user(error)
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a device
+            text = f"it needed more memory than there is ({error})"
+        if text is None:
+            traceback.print_exc()
+            text = f"a fault of the program ({type(error).__name__}: {error}); its traceback is in the terminal"
+        limit = isinstance(error, VideoDecodeError) and "exceeds the limit" in error.reason
+        return {"failed": renamed(" ".join(text.split()), named), "limit": limit}
 
 
 def renamed(value: Any, named: Mapping[str, str]) -> Any:
