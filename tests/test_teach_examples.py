@@ -65,6 +65,11 @@ def test_spans_as_they_are_typed(text, span):
     assert split_span(with_span(path, found)) == (path, found)
 
 
+@pytest.mark.parametrize("span", [(0.0, 1e-5), (1e-7, 12345678.125), (0.1 + 0.2, 100.0)])
+def test_spans_are_written_so_that_they_can_be_read(span):
+    assert split_span(with_span("a.mp4", span))[1] == pytest.approx(span, abs=1e-9)
+
+
 def test_a_name_with_an_at_sign_is_a_name_if_there_is_such_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.mp4").touch()

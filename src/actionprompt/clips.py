@@ -278,7 +278,12 @@ def _seconds(text: str) -> float:
 
 def with_span(path: str | Path, span: Span | None) -> str:
     """The inverse of `split_span`."""
-    return str(path) if span is None else f"{path}@{span[0]:.10g}-{span[1]:.10g}"
+    return str(path) if span is None else f"{path}@{_plain(span[0])}-{_plain(span[1])}"
+
+
+def _plain(time_s: float) -> str:
+    """Without an exponent, which `SPAN` does not read."""
+    return f"{time_s:.9f}".rstrip("0").rstrip(".")
 
 
 def overlap(one: Span | None, other: Span | None) -> bool:

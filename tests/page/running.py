@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,11 @@ class Running:
 
     @property
     def busy(self) -> psutil.Process:
-        """The process that computes: it has worked the longest."""
-        return max(self.workers, key=lambda one: one.cpu_times().user)
+        """The process that computes: it takes the most time of a processor now."""
+        workers = self.workers
+        before = [one.cpu_times().user for one in workers]
+        time.sleep(0.3)
+        return max(zip(workers, before), key=lambda pair: pair[0].cpu_times().user - pair[1])[0]
 
     def interrupt(self) -> int:
         """The exit code after Ctrl-C."""

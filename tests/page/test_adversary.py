@@ -30,7 +30,7 @@ MANIFEST = {"class_names": ["running", "reading"]}
     ("data", "said"),
     [
         (b"", None),
-        (b"my training plan\nMonday", "text, and not a video"),
+        (b"plan:\r\n\trun\n", "text, and not a video"),
         (b"\xff\xd8\xff\xe0 jpeg", "an image, and not a video"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "an image, and not a video"),
         (b"RIFF\0\0\0\0WAVEfmt ", "sound only, without a video"),

@@ -180,6 +180,8 @@ def test_unfinished_models_of_killed_servers_are_swept_and_nothing_else_is(tmp_p
         (schemas.PredictRequest, {"videos": ["0" * 16], "labels": ["a"], "model": "../x"}, "match pattern"),
         (schemas.PredictRequest, {"videos": ["0" * 16], "labels": ["a" * 201]}, "at most 200"),
         (schemas.PredictRequest, {"videos": ["0" * 16], "labels": ["a"], "lables": ["a"]}, "not permitted"),
+        (schemas.PredictRequest, {"videos": ["0" * 16], "labels": ["a", " "]}, "at least 1 character"),
+        (schemas.TeachRequest, {"name": " \t", "classes": []}, "at least 1 character"),
         (schemas.TimelineRequest, {"video": "0" * 16, "labels": ["a"], "hop_s": 3}, "at most window_s"),
         (schemas.TimelineRequest, {"video": "0" * 16, "labels": ["a"], "window_s": float("nan")}, "less than or equal"),
         (schemas.Example, {"video": "0" * 16, "start_s": 1}, "or neither"),

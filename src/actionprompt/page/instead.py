@@ -27,7 +27,9 @@ def instead(path: Path) -> str | None:
             return f"{what}, and not a video"
     if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"skip") and not _has_index(path):
         return "incomplete: its end is missing, so a recording or a copy of it was cut off"
-    return "text, and not a video" if head and head.isascii() and head.decode("ascii").isprintable() else None
+    words = head.split()
+    is_text = bool(words) and all(word.isascii() and word.decode("ascii").isprintable() for word in words)
+    return "text, and not a video" if is_text else None
 
 
 def _has_index(path: Path) -> bool:

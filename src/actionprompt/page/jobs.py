@@ -102,8 +102,8 @@ class Jobs:
         lane = LANES[work.kind]
         queue = self._queues[lane]
         if len(queue) >= self.max_queue:
-            retry_after_s = max(1, round(self._usual_s[lane] * max(1, len(queue) // 2)))
-            raise QueueFull(len(queue), min(retry_after_s, 600))
+            next_place_s = max(1, round(self._usual_s[lane]))  # then one more job has ended
+            raise QueueFull(len(queue), min(next_place_s, 600))
         self.disk.check()
         work.folder = self.root / work.id
         work.folder.mkdir(parents=True)

@@ -4,7 +4,7 @@ import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 ZERO_SHOT = "zero-shot"
 """Id of the frozen backbone, which takes any labels."""
@@ -13,8 +13,7 @@ MAX_LABELS = 1000
 Id = Annotated[str, Field(pattern="^[0-9a-f]{16}$", description="16 hexadecimal digits, made by the server")]
 ModelId = Annotated[str, Field(pattern=f"^({ZERO_SHOT}|[0-9a-f]{{16}})$", description=f"`{ZERO_SHOT}`, or of a model")]
 MOST_LETTERS = 200
-Label = Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
-Name = Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MOST_LETTERS)]
 Kind = Literal["predict", "timeline", "teach", "film", "preview"]
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -29,7 +28,7 @@ class Asked(Request):
     """What is asked of a video, or of several."""
 
     model: ModelId = Field(ZERO_SHOT, description="From `GET /api/models`.")
-    labels: list[Label] | None = Field(
+    labels: list[Name] | None = Field(
         None, max_length=MAX_LABELS, description="What to look for. A trained model has labels of its own."
     )
     none: bool | None = Field(

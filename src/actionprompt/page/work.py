@@ -20,6 +20,8 @@ from typing import Any
 from actionprompt import errors, files
 from actionprompt.video import VideoDecodeError
 
+MOST_LETTERS = 2000
+"""Of a reason; an answer has to fit in a line of `process.MOST_LINE`."""
 THUMBNAIL_PX = 320
 PREVIEW_LINES = 720
 """Of the short side of a preview at most."""
@@ -124,7 +126,7 @@ def answered(task: Task, tell: Tell, scratch: Path) -> Answer:
             traceback.print_exc()
             text = f"a fault of the program ({type(error).__name__}: {error}); its traceback is in the terminal"
         limit = isinstance(error, VideoDecodeError) and "exceeds the limit" in error.reason
-        return {"failed": renamed(" ".join(text.split()), named), "limit": limit}
+        return {"failed": renamed(" ".join(text.split()), named)[:MOST_LETTERS], "limit": limit}
 
 
 def renamed(value: Any, named: Mapping[str, str]) -> Any:

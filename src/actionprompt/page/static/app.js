@@ -114,7 +114,9 @@ async function readBackbone() {
   const { backbone } = await refreshModels();
   show(byId("facts"), `${context.server.program} · backbone: ${backbone.name}`);
   context.backbone = backbone;
-  show(byId("warning"), backbone.warning && notes([`For trying out only: ${backbone.warning}`]));
+  const trying = "For trying out only: the small model `tiny` knows drawings of ActionWorld and nothing else. "
+    + "Its scores say nothing about your videos. For those, start the page without `--backbone tiny`.";
+  show(byId("warning"), backbone.warning && notes([backbone.tiny ? trying : backbone.warning]));
   byId("warning").hidden = !backbone.warning;
 }
 
