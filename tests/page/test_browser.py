@@ -32,7 +32,7 @@ def test_clips_are_recognised(page: "Page", clips: Clips, tmp_path: Path):
         scores = result.get_by_role("list", name="Scores").get_by_role("listitem")
         assert label in scores.first.inner_text()
         assert "%" in scores.first.inner_text()
-    assert page.get_by_text("knows the drawings").first.is_visible()
+    assert page.get_by_text("say nothing about your videos").first.is_visible()
     with page.expect_download() as caught:
         results.get_by_role("link", name="CSV").click()
     caught.value.save_as(tmp_path / "found.csv")
