@@ -253,6 +253,16 @@ def test_what_a_failed_job_wrote_is_deleted_and_what_a_done_one_wrote_counts(tmp
     go_with(jobs, steps)
 
 
+def test_what_was_found_damaged_is_said_with_the_job(tmp_path):
+    jobs = made(tmp_path)
+
+    async def steps() -> None:
+        done = await until_final(jobs.add(work("say(done={'notices': ['a cached file was damaged']})")))
+        assert done.notices == ("a cached file was damaged",)
+
+    go_with(jobs, steps)
+
+
 def test_a_fault_of_what_follows_a_job_does_not_stop_the_queue(tmp_path):
     jobs = made(tmp_path)
 

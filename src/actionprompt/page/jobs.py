@@ -60,6 +60,8 @@ class Work:
     seconds: float | None = None
     suffixes: tuple[str, ...] = ()
     """Of its results, once it is done."""
+    notices: tuple[str, ...] = ()
+    """What was found damaged, or could not be kept, while it was done."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and replaced by another, at every change."""
 
@@ -193,7 +195,7 @@ class Jobs:
         measuring = asyncio.create_task(self._measure(work.folder))
         try:
             answer = await worker.do({**work.task, "folder": str(work.folder)}, self.bounds, progress)
-            work.suffixes = tuple(answer.get("files", ()))
+            work.suffixes, work.notices = tuple(answer.get("files", ())), tuple(answer.get("notices", ()))
             work.done(work)
             self._finish(work, "done")
         except Cancelled:

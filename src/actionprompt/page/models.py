@@ -42,11 +42,7 @@ class Shelf:
         found = [self._zero_shot()]
         if self.given is not None:
             found.append(self._given(self.given))
-        taught = [
-            model
-            for path in sorted(self.folder.glob(f"*/{CARD}"))
-            if path.is_file() and (model := self._taught(path.parent))
-        ]
+        taught = [model for path in sorted(self.folder.glob(f"*/{CARD}")) if (model := self._taught(path.parent))]
         return found + sorted(taught, key=lambda model: str(model.created), reverse=True)
 
     def find(self, model_id: str) -> schemas.Model | None:
@@ -55,7 +51,7 @@ class Shelf:
             return self._zero_shot()
         if model_id == self.given_id:
             return self._given(self.given) if self.given is not None else None
-        return self._taught(self.folder / model_id) if (self.folder / model_id / CARD).is_file() else None
+        return self._taught(self.place(model_id))
 
     def place(self, model_id: str) -> Path:
         """The folder of a taught model, there or not yet."""
@@ -78,13 +74,14 @@ class Shelf:
         )  # fmt: skip
 
     def _given(self, path: Path) -> schemas.Model:
-        told = {name: value for name, value in self.told["model"].items() if name != "flow"}
         return schemas.Model(
-            id=self.given_id, kind="trained", created=None, folder=str(path), held_out_top1=None, **told
+            id=self.given_id, kind="trained", created=None, folder=str(path), held_out_top1=None, **self.told["model"]
         )
 
     def _taught(self, folder: Path) -> schemas.Model | None:
         """None for a folder that holds no whole model."""
+        if not (folder / CARD).is_file():  # what is no file, such as a pipe, is not opened
+            return None
         try:
             card, manifest = files.read_json(folder / CARD), files.read_json(folder / "model" / MANIFEST)
             background, below = manifest.get("background"), manifest.get("none_of_these")

@@ -32,8 +32,9 @@ MEDIA_TYPES = {
 def router(service: Service, openapi: Callable[[], dict[str, Any]]) -> APIRouter:
     """All endpoints of a server."""
     routes = APIRouter(responses={422: TOO_MANY[422]})
-    for add in (_pages, _models, _videos, _asking, _jobs):
-        add(routes, service, openapi)
+    _pages(routes, service, openapi)
+    for add in (_models, _videos, _asking, _jobs):
+        add(routes, service)
     return routes
 
 
@@ -64,7 +65,7 @@ def _pages(routes: APIRouter, service: Service, openapi: Callable[[], dict[str, 
         )
 
 
-def _models(routes: APIRouter, service: Service, openapi: Callable[[], dict[str, Any]]) -> None:
+def _models(routes: APIRouter, service: Service) -> None:
     @routes.get("/api/models", tags=["models"])
     def models() -> schemas.Models:
         """What can recognise actions: the frozen backbone, the model given at the start, and the taught ones."""
@@ -84,7 +85,7 @@ def _models(routes: APIRouter, service: Service, openapi: Callable[[], dict[str,
         service.shelf.delete(model)
 
 
-def _videos(routes: APIRouter, service: Service, openapi: Callable[[], dict[str, Any]]) -> None:
+def _videos(routes: APIRouter, service: Service) -> None:
     body = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
     answers: dict[int | str, dict[str, Any]] = {
         400: {"model": schemas.Error, "description": "A name that is empty, or a path."},
@@ -126,7 +127,7 @@ def _videos(routes: APIRouter, service: Service, openapi: Callable[[], dict[str,
         service.disk.measure(folder)
         url = f"/api/videos/{upload_id}"
         media_type = found.pop("media_type")
-        found.pop("notices", None)
+        found["warnings"] += found.pop("notices")
         video = schemas.Video(
             id=upload_id, name=name, bytes=num_bytes, file=f"{url}/file", preview=None, thumbnail=f"{url}/thumbnail",
             **found,
@@ -191,7 +192,7 @@ def _videos(routes: APIRouter, service: Service, openapi: Callable[[], dict[str,
         )
 
 
-def _asking(routes: APIRouter, service: Service, openapi: Callable[[], dict[str, Any]]) -> None:
+def _asking(routes: APIRouter, service: Service) -> None:
     responses = ERRORS | TOO_MANY
 
     @routes.post("/api/predict", status_code=202, tags=["jobs"], responses=responses)
@@ -256,7 +257,7 @@ def _span(clip: schemas.Example) -> list[float] | None:
     return None if clip.start_s is None or clip.end_s is None else [clip.start_s, clip.end_s]
 
 
-def _jobs(routes: APIRouter, service: Service, openapi: Callable[[], dict[str, Any]]) -> None:
+def _jobs(routes: APIRouter, service: Service) -> None:
     @routes.get("/api/jobs", tags=["jobs"])
     async def get_jobs() -> list[schemas.Job]:
         """All jobs that are not deleted, the newest first."""

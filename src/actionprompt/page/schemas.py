@@ -140,6 +140,7 @@ class Job(BaseModel):
     of: Id | None = Field(description="Of a film: the job of its timeline.")
     request: dict[str, Any]
     files: dict[str, str] = Field(description="URLs of the result, by format.")
+    notices: list[str] = Field(description="What was found damaged, or could not be kept, while it was done.")
 
 
 REJECTS = 'Whether it tells "none of these" well: the frozen backbone, or a rejection threshold or background class.'

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from actionprompt import __version__
+from actionprompt import __version__, files
 from actionprompt.page.guard import Guard
 from actionprompt.page.jobs import Jobs
 from actionprompt.page.models import Shelf
@@ -55,6 +56,8 @@ async def _serve(settings: Settings, listening: socket.socket, root: Path, start
         seconds=60 * settings.max_minutes, memory_bytes=memory_bytes,
     )  # fmt: skip
     told = await _describe(jobs.workers["model"], settings, root, memory_bytes)
+    for line in told["notices"]:
+        warnings.warn(line, files.Notice, stacklevel=2)
     shelf = Shelf(settings.models, settings.model, told)
     shelf.sweep()
     service = Service(settings, root, disk, jobs, shelf, memory_bytes)

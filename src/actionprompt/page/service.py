@@ -53,6 +53,7 @@ class Service:
             error=work.error, title=work.title, created=work.created, seconds=work.seconds, videos=list(work.videos),
             of=work.of, request=work.request,
             files={suffix: f"/api/jobs/{work.id}/result.{suffix}" for suffix in work.suffixes},
+            notices=list(work.notices),
         )  # fmt: skip
 
     def add(self, kind: schemas.Kind, title: str, task: dict[str, Any], videos: list[str], **more: Any) -> schemas.Job:

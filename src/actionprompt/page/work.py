@@ -115,6 +115,9 @@ def answered(task: Task, tell: Tell, scratch: Path) -> Answer:
             warnings.simplefilter("always", files.Notice)
             answer = DO[task["do"]](task, tell)
         notices = [str(w.message) for w in said if issubclass(w.category, files.Notice)]
+        for other in said:
+            if not issubclass(other.category, files.Notice):  # of libraries: to the terminal, as usual
+                warnings.showwarning(other.message, other.category, other.filename, other.lineno)
         return {"done": renamed({**answer, "notices": notices}, named)}
     except Cancelled:
         return {"cancelled": True}
@@ -125,8 +128,13 @@ def answered(task: Task, tell: Tell, scratch: Path) -> Answer:
         if text is None:
             traceback.print_exc()
             text = f"a fault of the program ({type(error).__name__}: {error}); its traceback is in the terminal"
-        limit = isinstance(error, VideoDecodeError) and "exceeds the limit" in error.reason
-        return {"failed": renamed(" ".join(text.split()), named)[:MOST_LETTERS], "limit": limit}
+        reason = renamed(" ".join(text.split()), named)[:MOST_LETTERS]
+        return {"failed": reason, "limit": isinstance(error, VideoDecodeError) and _is_limit(error)}
+
+
+def _is_limit(error: VideoDecodeError) -> bool:
+    """Whether a video wanted more than `video.Limits`; by its words, since a stream notes them as damage."""
+    return "exceeds the limit" in error.reason
 
 
 def renamed(value: Any, named: Mapping[str, str]) -> Any:
@@ -154,7 +162,7 @@ def probe(task: Task, tell: Tell) -> Answer:
     try:
         stream = video.Stream(task["path"])
     except VideoDecodeError as error:
-        if "exceeds the limit" not in error.reason and (what := instead(Path(task["path"]))) is not None:
+        if not _is_limit(error) and (what := instead(Path(task["path"]))) is not None:
             raise VideoDecodeError(task["path"], what) from None
         raise
     found, damage = playing(task["path"]), list(stream.damage)
@@ -226,27 +234,27 @@ def describe(task: Task, tell: Tell) -> Answer:
     if task["model"] is None:
         return {"backbone": about, "model": None}
     predictor = _predictor({**task, "kind": "trained", "labels": None, "none": None, "independent": False})
-    method = predictor.method
     model = {
         "name": _name_of(Path(task["model"])),
         "labels": list(predictor.class_names),
-        "takes_labels": bool(method.open_vocabulary),
+        "takes_labels": bool(predictor.method.open_vocabulary),
         "rejects": predictor.none,
         "background": predictor.background,
         "note": "; ".join(predictor.warnings([])) or None,
-        "flow": method.flow is not None,
     }
     return {"backbone": about, "model": model}
 
 
 def _name_of(model: Path) -> str:
     """What a model is called: as somebody named it on the page, else as its folder."""
-    card = model / "page.json"
+    from actionprompt.page.models import CARD
+
+    card = model / CARD
     return str(files.read_json(card).get("name")) if card.is_file() else model.resolve().name
 
 
 def warm(task: Task) -> None:
-    """Encodes the null names (`prediction.none_of_these`) while nobody waits: at full size that takes half a minute."""
+    """Encodes the null names (`prediction.none_of_these`) while nobody waits: at full size that takes long."""
     _predictor({**task, "model": None, "labels": ["walking"], "none": True, "independent": False})
 
 
@@ -267,8 +275,8 @@ def predict(task: Task, tell: Tell) -> Answer:
     folder, named, ids = Path(task["folder"]), task["named"], task["ids"]
     about, said = predictor.about(), predictor.warnings(paths)
     answer = renamed(as_json(results, broken, about, said), named)
-    for row, place in [(row, str(result.path)) for row, result in zip(answer["predictions"], results)]:
-        row.update({"video": ids[place], "name": row.pop("path")})
+    for row, result in zip(answer["predictions"], results):
+        row.update({"video": ids[str(result.path)], "name": row.pop("path")})
     answer["unreadable"] = [
         {"video": ids[item.key], "name": named[item.key], "reason": renamed(item.reason, named)} for item in broken
     ]

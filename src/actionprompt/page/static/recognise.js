@@ -174,7 +174,7 @@ export function mount(root, context) {
     const ofVideo = (one) => resultOf(one, known.get(one.video), independent, whenButton(job));
     const unsaid = (line) => line !== context.backbone?.warning;  // the banner shows that one
     show(output,
-      notes((result.warnings ?? []).filter(unsaid)),
+      notes([...result.warnings.filter(unsaid), ...job.notices]),
       result.predictions.map(ofVideo),
       (result.unreadable ?? []).map(unreadable),
       downloads(job));

@@ -161,7 +161,7 @@ export function timelineResult(job, result, video, said) {
   const element = el("section", {
     class: "tl-result card stack", "aria-label": "Timeline", on: { keydown: onKey },
   },
-    heading(result, job, answer), notes((result.warnings ?? []).filter((line) => line !== said)),
+    heading(result, job, answer), notes([...result.warnings.filter((line) => line !== said), ...job.notices]),
     el("div", { class: "tl-stage" }, screen ? screen.element : noVideo(),
       el("div", { class: "tl-board" }, transport, drawn.element, keys), labels.element),
     el("div", { class: "tl-below" }, table.element, files.element));
