@@ -40,6 +40,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+	$(BIN)/mypy runtime/src/actionprompt_runtime
 
 demo: $(STAMP)
 	$(BIN)/actionprompt demo
@@ -48,6 +49,7 @@ demo: $(STAMP)
 dist: $(STAMP)
 	rm -rf dist
 	$(BIN)/python -m build
+	$(BIN)/python -m build runtime --outdir dist
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

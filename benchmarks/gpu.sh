@@ -5,6 +5,9 @@
 #     benchmarks/gpu.sh --nano     the same program at nano size: about a minute on a CPU
 #     benchmarks/gpu.sh --parts speed resume --methods vifi_clip --out /tmp/gpu
 #
+# The rows of exported graphs need onnx, onnxscript and onnxruntime (onnxruntime-gpu for the GPU); without they are skipped,
+# which the record says.
+#
 # PYTHON       the Python with torch; else .venv/bin/python, else python3
 # SECONDS_MAX  time for everything, 480 by default
 # NANO=1       as --nano

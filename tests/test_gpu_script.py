@@ -19,6 +19,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
 from gpu import PARTS, __main__, count_failures, libraries, part, resume  # noqa: E402
+from gpu import predict as gpu_predict  # noqa: E402
 from gpu.settings import ROOT, Settings, nano  # noqa: E402
 
 
@@ -76,6 +77,29 @@ def test_speed(tmp_path):
     assert vifi["training_step"]["clips_per_s"] > 0
     assert vifi["memory_mb"]["training_step"] > vifi["memory_mb"]["inference"]
     assert Settings("cuda", ()).passes == ((False, True), (True, False), (True, True))
+
+
+def test_predict(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_predict, "METHODS", ("zeroshot",))
+    monkeypatch.setattr(gpu_predict, "EXTRA", ("onnx", "no_such_runtime"))
+    record = run("predict", tmp_path)
+    check(record)
+    exact, bf16, int8, *graphs = record["rows"]
+    assert (exact["ratio"], exact["change"], exact["same_top1"]) == (1, 0, 2)
+    assert (bf16["precision"], int8["precision"]) == ("bf16", "int8")
+    assert all(0 < row["change"] < 0.1 for row in (bf16, int8))
+    assert [row["skipped"] for row in graphs] == ["no_such_runtime is not installed"] * 2
+
+
+@pytest.mark.slow
+def test_prepared(tmp_path):
+    record = run("prepared", tmp_path)
+    check(record)
+    prepare, *loads, memory = record["rows"]
+    assert prepare["clips"] == 6
+    assert prepare["bytes_ratio"] > 0
+    assert [row["files"] for row in loads] == ["original"] * 2 + ["prepared"] * 2
+    assert all(row["clips_per_s"] > 0 for row in [*loads, memory])
 
 
 def test_resume(tmp_path, monkeypatch):
@@ -163,11 +187,16 @@ def test_the_whole_script(tmp_path):
     for record in found.values():
         check(record)
     assert [row["method"] for row in found["parity"]["rows"]] == list(methods.names())
-    assert [row["encoded"] for row in found["features"]["rows"]] == [6, 0, 0]
+    written, *read = found["features"]["rows"]
+    assert (written["encoded"], written["added_mb"] > 0) == (6, True)
+    assert [row["added_mb"] for row in read] == [0, 0]  # the second method finds what the first one wrote
     assert [row["reason"] for row in found["resume"]["rows"]] == ["equal"] * 4
     steps = [row for row in found["training"]["rows"] if row["what"] == "step"]
     assert all(row["minutes"] > 0 and row["published_minutes"] in (22, 41) for row in steps)
     assert {row["kind"] for row in found["large"]["rows"]} == {"tower", "method", "peer"}
+    graphs = [row for row in found["predict"]["rows"] if row["engine"] == "onnxruntime"]
+    assert [row["precision"] for row in graphs] == ["float32", "int8"] * 2
+    assert all(row["export_difference"] < 0.1 for row in graphs if "skipped" not in row)
 
 
 @pytest.mark.slow

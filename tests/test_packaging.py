@@ -28,11 +28,13 @@ NOT_IMPORTED = {
 def requirements(lines: list[str]) -> dict[str, str]:
     """Oldest version allowed, by name."""
     others = [line for line in lines if not line.startswith("actionprompt[")]
-    return dict(re.fullmatch(r"([\w.-]+)>=([\d.]+)(?:,<\d+)?", line).groups() for line in others)
+    return dict(re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\d.]+)(?:,<\d+)?", line).groups() for line in others)
 
 
 RUN = requirements(PROJECT["dependencies"])
-PAGE, TEST = (requirements(PROJECT["optional-dependencies"][extra]) for extra in ("page", "test"))
+EXTRAS = {name: requirements(lines) for name, lines in PROJECT["optional-dependencies"].items()}
+PAGE, TAG, CLUSTER, EXPORT, TEST = (EXTRAS[name] for name in ("page", "tag", "cluster", "export", "test"))
+ALL = RUN | PAGE | TAG | CLUSTER | EXPORT | TEST
 
 
 def imported(*files: Path) -> set[str]:
@@ -66,7 +68,7 @@ def test_the_wheel_holds_the_package_and_nothing_else():
 
 def test_the_sdist_can_be_tested_and_holds_nothing_made():
     inside = files(SdistBuilder)
-    for folder in (".ci", ".github", "benchmarks", "docs", "examples", "results", "src", "tests"):
+    for folder in (".ci", ".github", "benchmarks", "docs", "examples", "results", "runtime", "src", "tests"):
         made = ("__pycache__", "records/models", "records/scores", ".log")
         there = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*") if path.is_file()}
         assert {name for name in there if not any(part in name for part in made)} <= inside, folder
@@ -86,15 +88,19 @@ def test_the_command_is_there():
 
 
 def test_what_the_code_imports_is_asked_for_and_no_more():
-    page = {*(PACKAGE / "page").rglob("*.py")}
-    assert imported(*{*PACKAGE.rglob("*.py")} - page) == RUN.keys() - NOT_IMPORTED
+    page, tag = {*(PACKAGE / "page").rglob("*.py")}, {*(PACKAGE / "apps" / "tag").rglob("*.py")}
+    export = {path for path in PACKAGE.rglob("*.py") if path.stem == "export"}
+    assert imported(*{*PACKAGE.rglob("*.py")} - page - tag - export) == RUN.keys() - NOT_IMPORTED
     assert imported(*page) - RUN.keys() == PAGE.keys()
-    assert imported(*(ROOT / "tests").rglob("*.py")) - RUN.keys() - PAGE.keys() == TEST.keys() - NOT_IMPORTED
+    assert imported(*tag) - RUN.keys() == TAG.keys() | CLUSTER.keys()
+    assert imported(*export) - RUN.keys() == EXPORT.keys() - NOT_IMPORTED
+    extras = PAGE.keys() | TAG.keys() | CLUSTER.keys() | EXPORT.keys()
+    assert imported(*(ROOT / "tests").rglob("*.py")) - RUN.keys() - extras == TEST.keys() - NOT_IMPORTED
 
 
-@pytest.mark.parametrize("name", [*RUN, *PAGE, *TEST])
+@pytest.mark.parametrize("name", ALL)
 def test_the_pinned_version_is_allowed(name):
-    pinned, oldest = (tuple(map(int, version.split("."))) for version in (PINS[name], (RUN | PAGE | TEST)[name]))
+    pinned, oldest = (tuple(map(int, version.split("."))) for version in (PINS[name], ALL[name]))
     assert pinned >= oldest
 
 

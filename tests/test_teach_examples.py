@@ -130,10 +130,10 @@ def test_the_cache_and_the_leak_check_know_the_span(long, tmp_path):
     parts = [Clip("0", long, 0, (0, 4)), Clip("1", long, 0, (4, 8)), Clip("2", long, 0)]
     first = features.cached(method, parts, DataConfig(), num_workers=0)
     assert first.num_encoded == 3
-    assert not torch.allclose(first.features[0], first.features[1])
+    assert not torch.allclose(first.features.read()[0], first.features.read()[1])
     again = features.cached(method, parts[::-1], DataConfig(), num_workers=0)
     assert again.num_encoded == 0
-    assert torch.equal(again.features, first.features.flip(0))
+    assert torch.equal(again.features.read(), first.features.read().flip(0))
     checkpoint.save(tmp_path / "m", method, trained_clips=parts[:1])
     asked = [Clip(f"{i}", long, 0, span) for i, span in enumerate(((0, 4), (3, 5), (4, 8), None))]
     assert checkpoint.seen_in_training(tmp_path / "m", ClipList("x", tuple(asked), ("a",))) == ["0", "1", "3"]

@@ -213,8 +213,8 @@ def test_resize_side_reaches_the_samples_and_the_key_of_the_cache(tmp_path):
     sides = [cached(method, clips, replace(config, resize_side=side), root=tmp_path, num_workers=0)
              for side in (None, 256, 256)]  # fmt: skip
     assert [one.num_encoded for one in sides] == [1, 1, 0]
-    assert not torch.allclose(sides[0].features, sides[1].features)
-    assert torch.equal(sides[1].features, sides[2].features)
+    assert not torch.allclose(sides[0].features.read(), sides[1].features.read())
+    assert torch.equal(sides[1].features.read(), sides[2].features.read())
 
 
 # --- squash and normalise -------------------------------------------------------------------------------------------

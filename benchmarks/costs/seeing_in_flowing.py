@@ -183,7 +183,7 @@ def trained(folder: Path) -> dict[str, Any]:
         full.eval(), clips.clips, from_json(DataConfig, manifest["data"]), device=torch.device("cpu")
     )
     labels = torch.tensor([clip.label for clip in clips.clips])
-    frames = stored.features[:, 0]
+    frames = stored.features.read()[:, 0]
     late = methods.build(
         "seeing_in_flowing", full.clip, full.class_names, config=replace(full.config, text_form="late")
     )

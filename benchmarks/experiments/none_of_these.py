@@ -177,7 +177,7 @@ def actionworld(seeds: list[int], most: int | None, trained: bool) -> dict[str, 
             if part == "train":
                 labels[used] = -1
             known, other = (torch.isin(labels, torch.tensor(chosen)) for chosen in (asked, unknown))
-            run[name] = measure(method.eval(), stored[part].features[:, 0], known, other, names, frozen)
+            run[name] = measure(method.eval(), stored[part].features.read()[:, 0], known, other, names, frozen)
         runs.append(run)
     return {
         "backbone": {"name": BACKBONE, "sha256": frozen.clip_sha256},
@@ -263,7 +263,7 @@ def real(seeds: list[int]) -> dict[str, Any]:
         stored = cached(predictor.method, [*free, *others], predictor.config, num_workers=0)
         assert not stored.broken
         known = torch.arange(len(stored.features)) < len(free)
-        features = stored.features[:, 0]
+        features = stored.features.read()[:, 0]
         runs.append(measure(predictor.method, features, known, ~known, names, frozen))
         with torch.no_grad():
             highest, answer = predictor.method.head(features).softmax(1).max(1)

@@ -39,7 +39,7 @@ def through_cache(found: ClipList, settings: Settings, root: Path) -> dict[str, 
         WRITES, settings.backbone, (found.class_names, found.class_names_zh), settings.num_frames
     )
     method.clip_sha256  # noqa: B018  the hash of the weights is part of the key, and taken once per model
-    began = time.perf_counter()
+    before, began = size(root), time.perf_counter()
     stored = cached(
         method, found.clips, DataConfig(num_frames=settings.num_frames), device=settings.device,
         mixed_precision="bf16", batch_size=settings.train_batch_size,
@@ -49,7 +49,18 @@ def through_cache(found: ClipList, settings: Settings, root: Path) -> dict[str, 
     if stored.broken:
         raise ValueError(f"{len(stored.broken)} clips cannot be read: {stored.broken[0].reason}")
     clips_per_s = round(len(found.clips) / seconds, 2)
-    return {"clips": len(found.clips), "encoded": stored.num_encoded, "seconds": seconds, "clips_per_s": clips_per_s}
+    return {
+        "clips": len(found.clips),
+        "encoded": stored.num_encoded,
+        "added_mb": round((size(root) - before) / 1e6, 3),
+        "seconds": seconds,
+        "clips_per_s": clips_per_s,
+    }
+
+
+def size(root: Path) -> int:
+    """Bytes of the cache."""
+    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
 def epoch(found: ClipList, settings: Settings, root: Path) -> dict[str, Any]:
@@ -58,7 +69,7 @@ def epoch(found: ClipList, settings: Settings, root: Path) -> dict[str, Any]:
     classes = found.class_names, found.class_names_zh
     method = bench.build_method(TRAINS, settings.backbone, classes, settings.num_frames)
     config = TrainConfig(epochs=3, batch_size=settings.train_batch_size, lr=1e-6, mixed_precision="bf16", num_workers=0)
-    before = len(list(root.rglob("*.npy")))
+    before = size(root)
     os.environ["ACTIONPROMPT_CACHE"] = str(root)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +82,7 @@ def epoch(found: ClipList, settings: Settings, root: Path) -> dict[str, Any]:
     seconds = min(done.epoch_seconds[1:])
     return {
         "clips": len(found.clips),
-        "encoded": len(list(root.rglob("*.npy"))) - before,
+        "added_mb": round((size(root) - before) / 1e6, 3),
         "seconds": seconds,
         "clips_per_s": round(len(found.clips) / seconds, 2),
         "hmdb51_epoch_seconds": round(HMDB51_CLIPS / len(found.clips) * seconds, 3),

@@ -211,6 +211,9 @@ class TrainConfig:
     """Probability mass spread evenly over all classes; 0 is off."""
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0 is off."""
+    feature_dtype: Literal["float32", "float16"] = "float32"
+    """How the features of a method with frozen ones are kept in the cache; float16 rounds them and takes half the
+    disk."""
     mixed_precision: Precision = "no"
     """bf16 is faster on a GPU and on processors with bf16 instructions; others emulate it and are far slower."""
     gradient_checkpointing: bool = False

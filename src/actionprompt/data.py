@@ -4,10 +4,13 @@ Letters: B clips of a batch, V views, T frames, C channels (3 of RGB, 2 of flow)
 S side of the model's input.
 """
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+import time
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -19,10 +22,10 @@ from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from actionprompt import sampling, transforms, video
+from actionprompt import files, sampling, transforms, video
 from actionprompt.clips import Broken, Clip, Position
 from actionprompt.config import DataConfig, Pixels
-from actionprompt.video import flow
+from actionprompt.video import flow, prepared
 
 
 @dataclass(frozen=True)
@@ -205,9 +208,10 @@ def collate(samples: Sequence[Sample | Broken]) -> Batch:
 
 
 def loader(
-    dataset: VideoDataset, batches: Sequence[Sequence[Position]], *, num_workers: int
+    dataset: VideoDataset, batches: Iterable[Sequence[Position]], *, num_workers: int
 ) -> Generator[Batch, None, None]:
-    """The named batches in order, decoded by `num_workers` processes ahead of time, which end when this is closed."""
+    """The named batches in order, decoded by `num_workers` processes ahead of time, which end when this is closed. The
+    names are asked for as far ahead as that."""
     with _not_interrupted():
         loaded: Any = iter(
             DataLoader(
@@ -224,6 +228,46 @@ def loader(
     finally:
         if num_workers:
             _end(loaded)
+
+
+def timed(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
+    """Each batch with the seconds that were waited for it."""
+    began = time.perf_counter()
+    for batch in batches:
+        yield batch, time.perf_counter() - began
+        began = time.perf_counter()
+
+
+class Waits:
+    """Tells once, by a `files.Notice`, that a training waits for its clips: measured over its first steps but one, for
+    whose batch the decoding processes have to start."""
+
+    share, least_steps, least_s = 0.25, 20, 20.0
+    """Told is a share of the time above this, after so many steps and seconds."""
+
+    def __init__(self, clips: Sequence[Clip], *, num_workers: int, flow: bool) -> None:
+        self.clips, self.num_workers, self.flow = clips, num_workers, flow
+        self.num_steps, self.waited_s, self.spent_s = -1, 0.0, 0.0
+        self.decided = False
+
+    def add(self, waited_s: float, spent_s: float) -> None:
+        """After a step that took `spent_s`, of which `waited_s` for its clips."""
+        self.num_steps += 1
+        if self.decided or self.num_steps == 0:
+            return
+        self.waited_s, self.spent_s = self.waited_s + waited_s, self.spent_s + spent_s
+        if self.num_steps >= self.least_steps and self.spent_s >= self.least_s:
+            self.decided = True
+            if self.waited_s > self.share * self.spent_s:
+                warnings.warn(self._advice(), files.Notice, stacklevel=3)
+
+    def _advice(self) -> str:
+        said = f"of {self.num_steps} steps, {self.waited_s / self.spent_s:.0%} of the time was spent waiting for clips"
+        path = self.clips[0].path
+        if not self.flow and path.is_file() and prepared.folder_of(path) is None:
+            return f"{said}; `actionprompt prepare` makes a copy of the videos whose frames are cheap to read"
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return f"{said}; --train.num-workers is {self.num_workers} on {cores} cores, and more processes read more clips"
 
 
 @contextmanager

@@ -102,9 +102,10 @@ def predict_clips(
     if cache and method.frozen_features:
         stored = cached(method, clips, config, **options)
         answers: dict[int, Answer | Broken] = {item.position[1]: item for item in stored.broken}
-        for index, features in zip(stored.index.split(256), stored.features.split(256)):
-            probabilities = pooled(features.to(device).flatten(0, 1)) if len(features) else ()
-            answers.update((i, _answer(clips[i], p)) for i, p in zip(index.tolist(), probabilities, strict=True))
+        for rows in torch.arange(len(stored.index)).split(256) if len(stored.index) else ():
+            probabilities = pooled(stored.features[rows].to(device).flatten(0, 1))
+            index = stored.index[rows].tolist()
+            answers.update((i, _answer(clips[i], p)) for i, p in zip(index, probabilities, strict=True))
         yield from sorted(answers.items())
         return
     with contextlib.closing(encode_clips(method, clips, config, **options)) as encoding:

@@ -1,34 +1,35 @@
 """From clips to features: the one loop that encodes, and the cache of frozen features on disk.
 
-The cache holds one small file per clip, its key all that could change it: the backbone's weights, the code path that
-encodes, sampling, transform, precision, each file's path, size and time of change, and the span of a clip that is a
-part of a file; whatever differs is another key. A file is a SHA-256 of the key and the rest, and the array in NumPy's
-format. Files are written atomically, so an interrupted pass resumes where it stopped, and several processes may share a
-folder.
+The cache holds a row for each clip (`store`), its key all that could change it: the backbone's weights, the code path
+that encodes, sampling, transform, precision, each file's path, size and time of change, and the span of a clip that is
+a part of a file; whatever differs is another key. Rows are appended as they are made, so an interrupted pass resumes
+where it stopped, and several processes may fill a folder.
 """
 
 import contextlib
 import dataclasses
 import hashlib
-import io
 import json
 import os
+import stat
 import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from actionprompt import data, files
+from actionprompt import data, files, store
 from actionprompt.clips import Broken, Clip, some
 from actionprompt.config import DataConfig, Precision, Progress, cache_root, to_json
 from actionprompt.method import Features, Method
+from actionprompt.store import Rows
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def autocast(device: torch.device | str, mixed_precision: Precision) -> torch.au
 class CachedFeatures:
     """Features of the readable clips of a list, in its order; C of them."""
 
-    features: Float[Tensor, "C V ..."]
+    features: Rows
+    """[C, V, ...], gathered on demand."""
     index: Int[Tensor, " C"]
     """Position of each clip in the list."""
     broken: tuple[Broken, ...]
@@ -128,98 +130,103 @@ def cached(
     num_workers: int = 2,
     seed: int = 0,
     root: Path | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    share: tuple[int, int] = (0, 1),
     progress: Progress | None = None,
 ) -> CachedFeatures:
     """`encode_clips` of every clip, from the cache where it is there.
 
     What is damaged in the cache is encoded again, and where the cache cannot be written the features are only returned;
-    a `files.Notice` says so.
+    a `files.Notice` says so. `dtype` is how they are kept; with float16 the features are rounded to it. `share` is the
+    number of this process and of all that encode these clips together: each encodes every so-many-th batch, and what
+    the others encode is not returned.
 
     Raises:
-        ValueError: the method's features are not frozen, or features that are not finite; the message names the clip.
+        ValueError: the method's features are not frozen, or features that are not finite, or too large for float16; the
+            message names the clip.
     """
     if not method.frozen_features:
         raise ValueError(f"{method.name} changes its features while it trains")
-    folder = (root or cache_root()) / "features"
-    spec = _spec(method, config, mixed_precision, seed)
-    paths = [_path(folder, spec, clip, clip.key if config.random_groups else "") for clip in clips]
-    stored: dict[int, Tensor] = {}
-    damaged = []
-    for index, path in enumerate(paths):
-        if path is not None and path.is_file():
-            try:
-                stored[index] = _read(path)
-            except (OSError, ValueError):
-                damaged.append(clips[index].key)
-                continue
-            _check_finite(stored[index][None], [f"{clips[index].key} ({path})"])
-    if damaged:
-        text = f"{folder}: features of {len(damaged)} clips are damaged and encoded again: {some(damaged)}"
+    spec = _spec(method, config, mixed_precision, seed, dtype)
+    folder = (root or cache_root()) / "features" / hashlib.sha256(spec.encode()).hexdigest()[:32]
+    keys = _keys(spec, clips, by_key=config.random_groups)
+    known = [index for index, key in enumerate(keys) if key is not None]
+    found = store.find(folder, [key for key in keys if key is not None])
+    part, row = np.full(len(clips), -1), np.zeros(len(clips), np.int64)
+    part[known], row[known] = found.part, found.row
+    missing = np.flatnonzero(part < 0)
+    if share[0] == 0 and (found.damaged or (found.unnamed and len(missing))):
+        names = [clips[known[index]].key for index in found.damaged]
+        what = f"features of {len(names)} clips are damaged" if names else "parts are damaged"
+        text = f"{folder}: {what} and encoded again{': ' if names else ''}{some(names)}"
         warnings.warn(text, files.Notice, stacklevel=2)
-    missing = [index for index in range(len(clips)) if index not in stored]
     # Numbers depend in their last bits on what else is in a batch, so a pass that was interrupted is continued with the
     # batches of one that was not, although some of their clips are in the cache already.
-    batches = {index // batch_size for index in missing}
-    only = [index for index in range(len(clips)) if index // batch_size in batches]
+    batches = {batch for batch in (missing // batch_size).tolist() if batch % share[1] == share[0]}
+    only = [
+        i for batch in sorted(batches) for i in range(batch * batch_size, min(len(clips), (batch + 1) * batch_size))
+    ]
     broken: dict[int, Broken] = {}
-    writable = True
-    for parent in {path.parent for index in missing if (path := paths[index]) is not None}:
-        files.sweep(parent, older_than_s=3600)  # the numbers of processes on other machines say nothing here
+    appended, in_memory = len(found.parts), len(found.parts) + 1
+    unkept: list[np.ndarray] = []
     encoding = encode_clips(
         method, clips, config, device=device, mixed_precision=mixed_precision, batch_size=batch_size,
         num_workers=num_workers, seed=seed, only=only, progress=progress,
     )  # fmt: skip
-    with contextlib.closing(encoding):
+    with contextlib.closing(encoding), store.Appender(folder, spec) as appender:
+        writable = True
         for encoded in encoding:
-            broken.update((item.position[1], item) for item in encoded.broken if item.position[1] not in stored)
-            views = encoded.features.unflatten(0, (-1, config.num_views)) if encoded.index else ()
-            for index, feature in zip(encoded.index, views, strict=True):
-                path = paths[index]
-                if index in stored:
-                    continue
-                stored[index] = feature.float().cpu()
-                if path is None or not writable:
-                    continue
-                try:
-                    _write(path, stored[index])
-                except OSError as error:
-                    writable = False
-                    text = (
-                        f"features cannot be kept in {folder} ({error.strerror or error}); the work continues without, "
-                        f"ACTIONPROMPT_CACHE names another cache folder"
-                    )
-                    warnings.warn(text, files.Notice, stacklevel=2)
-    readable = sorted(stored)
+            broken.update((item.position[1], item) for item in encoded.broken if part[item.position[1]] < 0)
+            if not encoded.index:
+                continue
+            views = encoded.features.unflatten(0, (-1, config.num_views)).float().cpu()
+            views = _rounded(views, dtype, [clips[i].key for i in encoded.index])
+            new = [(at, i) for at, i in enumerate(encoded.index) if part[i] < 0]
+            keep = [(at, i, key) for at, i in new if (key := keys[i]) is not None and writable]
+            try:
+                if keep:
+                    appender.add([key for *_, key in keep], views[[at for at, *_ in keep]])
+                for number, (_, i, _) in enumerate(keep, start=appender.num_rows - len(keep)):
+                    part[i], row[i] = appended, number
+            except OSError as error:
+                writable = False
+                text = (
+                    f"features cannot be kept in {folder} ({error.strerror or error}); the work continues without, "
+                    f"ACTIONPROMPT_CACHE names another cache folder"
+                )
+                warnings.warn(text, files.Notice, stacklevel=2)
+            for at, i in new:
+                if part[i] < 0:
+                    part[i], row[i] = in_memory, len(unkept)
+                    unkept.append(views[at])
+    nothing = np.empty(0, np.float32)
+    parts = [
+        *found.parts,
+        appender.written() if appender.num_rows else nothing,
+        np.stack(unkept) if unkept else nothing,
+    ]
+    readable = np.flatnonzero(part >= 0)
     return CachedFeatures(
-        features=torch.stack([stored[i] for i in readable]) if readable else torch.empty(0, config.num_views),
-        index=torch.tensor(readable, dtype=torch.long),
+        features=Rows(parts, part[readable], row[readable]),
+        index=torch.from_numpy(readable),
         broken=tuple(broken[i] for i in sorted(broken)),
-        num_encoded=len(missing) - len(broken),
+        num_encoded=len(readable) - (len(clips) - len(missing)),
     )
 
 
-def _write(path: Path, feature: Tensor) -> None:
-    content = io.BytesIO()
-    np.save(content, feature.numpy(), allow_pickle=False)
-    array = content.getvalue()
-    with files.replacing(path, durable=False) as temporary:
-        temporary.write_bytes(_checksum(path, array) + array)
+def _rounded(views: Tensor, dtype: Literal["float32", "float16"], keys: Sequence[str]) -> np.ndarray:
+    """Features as they are kept."""
+    kept = views if dtype == "float32" else views.half()
+    finite = kept.isfinite().flatten(1).all(1)
+    if not bool(finite.all()):
+        raise ValueError(
+            f"{keys[int((~finite).nonzero()[0])]}: the features of this clip are too large for float16; keep them as "
+            f"float32"
+        )
+    return kept.numpy()
 
 
-def _read(path: Path) -> Tensor:
-    """Raises ValueError for a file that is damaged or belongs to another key."""
-    content = path.read_bytes()
-    checksum, array = content[:32], content[32:]
-    if checksum != _checksum(path, array):
-        raise ValueError(f"{path} is damaged")
-    return torch.from_numpy(np.load(io.BytesIO(array), allow_pickle=False))
-
-
-def _checksum(path: Path, array: bytes) -> bytes:
-    return hashlib.sha256(path.name.encode() + array).digest()
-
-
-def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: int) -> str:
+def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: int, dtype: str) -> str:
     pixels = method.clip.pixels
     views = {k: v for k, v in to_json(config.resolved(pixels)).items() if k not in ("augment", "pooling")}
     spec = {
@@ -230,18 +237,43 @@ def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: 
         "seed": seed if config.random_groups else None,
         "pixels": [method.clip.image.image_size, pixels.mean, pixels.std, pixels.interpolation],
         "precision": mixed_precision,
+        "kept": dtype,
     }
     return json.dumps(spec, sort_keys=True)
 
 
-def _path(folder: Path, spec: str, clip: Clip, draw: str) -> Path | None:
-    """Where this clip's features lie; None for a path that cannot be looked at (reading it then says what is wrong)."""
-    try:
-        parts = sorted(clip.path.iterdir()) if clip.path.is_dir() else [clip.path]
-        identity = [[os.path.realpath(part), part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
-    except (OSError, ValueError):  # ValueError: a null character in the name
-        return None
-    part = f"\n{clip.span}" if clip.span is not None else ""
-    text = f"{spec}\n{json.dumps(identity)}\n{draw}{part}"  # json.dumps escapes what is no valid UTF-8 in a name
-    key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-    return folder / key[:2] / f"{key}.features"
+def _keys(spec: str, clips: Sequence[Clip], *, by_key: bool) -> list[bytes | None]:
+    """The key of each clip's features; None for a path that cannot be looked at (reading it then says what is wrong).
+    With `by_key` frames are drawn by the clip's key."""
+    start = hashlib.sha256(spec.encode())
+    folders: dict[str, str] = {}  # real paths, since there are far fewer folders than clips
+    keys: list[bytes | None] = []
+    for clip in clips:
+        path = os.fspath(clip.path)
+        try:
+            identity = _identity(path, folders)
+        except (OSError, ValueError):  # ValueError: a null character in the name
+            keys.append(None)
+            continue
+        part = f"\n{clip.span}" if clip.span is not None else ""
+        # json.dumps escapes what is no valid UTF-8 in a name
+        text = f"\n{json.dumps(identity)}\n{clip.key if by_key else ''}{part}"
+        digest = start.copy()
+        digest.update(text.encode("utf-8", "surrogateescape"))
+        keys.append(digest.digest())
+    return keys
+
+
+def _identity(path: str, folders: dict[str, str], *, inside: bool = False) -> list[tuple[str, int, int]]:
+    """The real path of a file, its size and its time of change; of a folder, those of what is in it."""
+    status = os.lstat(path)
+    if stat.S_ISREG(status.st_mode):
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return [(os.path.join(folders[folder], name), status.st_size, status.st_mtime_ns)]
+    if not inside and os.path.isdir(path):
+        names = sorted(os.listdir(path))
+        return [part for name in names for part in _identity(os.path.join(path, name), folders, inside=True)]
+    status = os.stat(path)
+    return [(os.path.realpath(path), status.st_size, status.st_mtime_ns)]

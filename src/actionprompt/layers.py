@@ -110,9 +110,10 @@ def prompted_frames(
 
 def encode_prompts(text: TextTower, ids: Int[Tensor, "K L"], context: Float[Tensor, "K n D"]) -> Float[Tensor, "K E"]:
     """Sentence features, not L2-normalised, of texts with n learned context tokens in front of their words. The `ids`
-    come from `text.tokenize(..., reserve=n)`, which keeps room for them in the context length."""
+    are those of `text.tokenize(..., reserve=n)`, which keeps room for them in the context length; all of its rows, so
+    that the longest text fills its row, and nothing is cut by what is in a tensor."""
     tokens = text.insert(text.token_embeddings(ids), context)
-    return text.encode(tokens, text.lengths(ids) + context.shape[1]).sentence
+    return text.encode(tokens, text.lengths(ids) + context.shape[1], cut=False).sentence
 
 
 def same_label_targets(labels: Int[Tensor, " N"]) -> Float[Tensor, "N N"]:

@@ -7,11 +7,13 @@ Letters: B clips of a micro-batch, T frames, K classes.
 """
 
 import contextlib
+import functools
+import itertools
 import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ FROM_CACHE = "cached features of one centre view, not augmented"
 FROM_PIXELS = "pixels of one view of random frames, augmented"
 FROM_FLOW = "optical flow of one view of random frames, in a random window, augment.flip applied"
 """What `trained_on` in the manifest says of the input of a training."""
+IN_MEMORY_BYTES = 256 << 20
+"""Cached features up to this size are held on the device; of more, every batch is gathered from the disk."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class _Micro:
     label: Tensor
     key: tuple[str, ...]
     broken: tuple[Broken, ...]
+    waited_s: float = 0.0
+    """Until the clips were there."""
 
 
 def train(
@@ -141,11 +147,14 @@ def _train(
     model = accelerator.prepare_model(method)
 
     if cached and stored is None:
-        with accelerator.main_process_first():
-            stored = features.cached(
-                method, clips.clips, data_config.centre_view, device=here, num_workers=config.num_workers,
-                mixed_precision=config.mixed_precision, progress=on_encode,
-            )  # fmt: skip
+        encode = functools.partial(
+            features.cached, method, clips.clips, data_config.centre_view, device=here, num_workers=config.num_workers,
+            mixed_precision=config.mixed_precision, dtype=config.feature_dtype, progress=on_encode,
+        )  # fmt: skip
+        if world_size > 1:  # every process encodes a share, and then takes from the cache what the others did
+            encode(share=(rank, world_size))
+            accelerator.wait_for_everyone()
+        stored = encode()
     if stored is not None:
         _allow_broken(stored.broken, config.max_broken)
     num_clips = len(stored.index) if stored is not None else len(clips.clips)
@@ -161,14 +170,18 @@ def _train(
     broken: dict[str, Broken] = {}
     epoch_seconds = []
     method.train()
-    done = start.step
-    for epoch in range(first_epoch + (done - first_step) // steps_per_epoch, config.epochs):
-        began = time.perf_counter()
-        end = first_step + (epoch + 1 - first_epoch) * steps_per_epoch
-        batches = batches_of(epoch)[done - end :]
-        broken_now: list[Broken] = []
-        with contextlib.closing(source.steps(batches)) as steps:
-            for step, micros in enumerate(steps, start=done):
+    done, waits = start.step, data.Waits(clips.clips, num_workers=config.num_workers, flow=method.flow is not None)
+    past_epochs, past_steps = divmod(done - first_step, steps_per_epoch)
+    to_come = range(first_epoch + past_epochs, config.epochs)
+    # of all epochs: the processes that decode start once, and read the first batches of an epoch during the one before
+    batches = itertools.islice(itertools.chain.from_iterable(map(batches_of, to_come)), past_steps, None)
+    with contextlib.closing(source.steps(batches)) as steps:
+        for epoch in to_come:
+            began = time.perf_counter()
+            end = first_step + (epoch + 1 - first_epoch) * steps_per_epoch
+            broken_now: list[Broken] = []
+            for step in range(done, end):
+                step_began, micros = time.perf_counter(), next(steps)
                 lr = _schedule(step, num_steps, config.warmup_epochs * steps_per_epoch)
                 for group, top in zip(optimizer.param_groups, peak, strict=True):
                     group["lr"] = top * lr
@@ -176,6 +189,8 @@ def _train(
                 losses = _step(accelerator, model, optimizer, micros, config, step)
                 broken_now += [item for micro in micros for item in micro.broken]
                 _allow_broken(broken_now, config.max_broken)
+                if accelerator.is_main_process:
+                    waits.add(sum(micro.waited_s for micro in micros), time.perf_counter() - step_began)
                 done = step + 1
                 if accelerator.is_main_process:
                     _log(folder, accelerator, {"step": done, "epoch": epoch, "lr": config.lr * lr, **losses})
@@ -188,8 +203,8 @@ def _train(
                 if save_now and done < num_steps and accelerator.is_main_process:
                     epochs = epoch + 1 if done == end else None
                     resume.save(folder, start, run, clips, method, optimizer, step=done, epochs=epochs)
-        broken.update((item.key, item) for item in broken_now)
-        epoch_seconds.append(time.perf_counter() - began)
+            broken.update((item.key, item) for item in broken_now)
+            epoch_seconds.append(time.perf_counter() - began)
     method.eval()
     if stored is not None:
         broken.update((item.key, item) for item in stored.broken)
@@ -225,13 +240,14 @@ class _Source:
         self.method, self.clips, self.config, self.data_config = method, clips, config, data_config
         self.device, self.stored = device, stored
         if stored is not None:
-            self.features = stored.features[:, 0].to(device)
+            in_memory = stored.features.num_bytes <= IN_MEMORY_BYTES
+            self.features = stored.features.read()[:, 0].to(device) if in_memory else None
             labels = torch.tensor([clip.label for clip in clips.clips])
             self.labels = labels[stored.index].to(device)
 
-    def steps(self, batches: list[list[Position]]) -> Generator[list[_Micro], None, None]:
-        parts = [_split(batch, self.config.micro_batches) for batch in batches]
-        flat = [part for batch in parts for part in batch]
+    def steps(self, batches: Iterable[list[Position]]) -> Generator[list[_Micro], None, None]:
+        parts, ahead = itertools.tee(_split(batch, self.config.micro_batches) for batch in batches)
+        flat = itertools.chain.from_iterable(ahead)
         made = self._from_cache(flat) if self.stored is not None else self._from_pixels(flat)
         with contextlib.closing(made):
             for batch in parts:
@@ -240,11 +256,16 @@ class _Source:
     def _from_cache(self, parts: Iterable[list[Position]]) -> Generator[_Micro, None, None]:
         assert self.stored is not None
         for part in parts:
-            rows = torch.tensor([index for _, index in part], device=self.device)
-            keys = tuple(self.clips.clips[i].key for i in self.stored.index[rows.cpu()].tolist())
-            yield _Micro(None, self.features[rows], self._targets(self.labels[rows]), keys, ())
+            numbers = torch.tensor([index for _, index in part])
+            keys = tuple(self.clips.clips[i].key for i in self.stored.index[numbers].tolist())
+            rows = numbers.to(self.device)
+            if self.features is not None:
+                made = self.features[rows]
+            else:
+                made = self.stored.features[numbers][:, 0].to(self.device)
+            yield _Micro(None, made, self._targets(self.labels[rows]), keys, ())
 
-    def _from_pixels(self, parts: list[list[Position]]) -> Generator[_Micro, None, None]:
+    def _from_pixels(self, parts: Iterator[list[Position]]) -> Generator[_Micro, None, None]:
         method, config, side_px = self.method, self.config, self.method.frame_shape[-1]
         dataset = data.VideoDataset(
             self.clips.clips, self.data_config, side_px=side_px, training=True, seed=config.seed,
@@ -252,9 +273,9 @@ class _Source:
         )  # fmt: skip
         loaded = data.loader(dataset, parts, num_workers=config.num_workers)
         with contextlib.closing(loaded):
-            for batch in loaded:
+            for batch, waited_s in data.timed(loaded):
                 if not batch.key:
-                    yield _Micro(None, None, batch.label, (), batch.broken)
+                    yield _Micro(None, None, batch.label, (), batch.broken, waited_s)
                     continue
                 video = batch.video.to(self.device, non_blocking=True)[:, 0]
                 if method.flow is not None:
@@ -273,7 +294,7 @@ class _Source:
                 if config.mixup > 0:
                     rng = data.clip_rng(config.seed, batch.position[0], "mixup")
                     video, targets = transforms.mixup(video, targets, alpha=config.mixup, rng=rng)
-                yield _Micro(video, None, targets, batch.key, batch.broken)
+                yield _Micro(video, None, targets, batch.key, batch.broken, waited_s)
 
     def _targets(self, labels: Tensor) -> Tensor:
         """Class indices, or with label smoothing or mixup the rows of their distribution."""
@@ -390,6 +411,10 @@ def _check(method: Method, clips: ClipList, config: TrainConfig, data_config: Da
         )
     if method.flow is not None:
         _check_flow(method, config, data_config)
+    if config.feature_dtype != "float32" and not (cache and method.frozen_features):
+        raise ValueError(
+            f"{method.name} trains from pixels here, not from cached features: expected feature_dtype float32"
+        )
     if config.mixup > 0 and method.frozen_features:
         raise ValueError("mixup mixes pixels: expected mixup=0 with cached features (or cache=False)")
 

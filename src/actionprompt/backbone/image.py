@@ -54,7 +54,7 @@ class ImageEmbeddings(nn.Module):
     def forward(self, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N L D"]:
         x = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
         if self.class_embedding is not None:
-            x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], 1)
+            x = torch.cat([self.class_embedding.expand(x.shape[0], 1, -1), x], 1)
         return x + self.position_embedding.weight
 
 
@@ -86,7 +86,7 @@ class AttentionPool(nn.Module):
         return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)[:, :, 0]
 
     def _queries_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        q = self.attention.q_proj(self.probe.to(x.dtype).expand(len(x), 1, -1))
+        q = self.attention.q_proj(self.probe.to(x.dtype).expand(x.shape[0], 1, -1))
         return split_heads(q, self.num_heads), split_heads(self.attention.k_proj(x), self.num_heads)
 
 

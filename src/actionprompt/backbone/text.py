@@ -4,20 +4,28 @@
 Letters: K texts, L tokens of a text, D width, E width of the joint space.
 """
 
+import hashlib
+import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from actionprompt import files, store
 from actionprompt.backbone.layers import Embedding, Layer, LayerNorm, Linear, TowerShape
+from actionprompt.config import cache_root
 
 TEXTS_AT_ONCE = 256
 """Texts that go through a text tower together where no gradients are needed, so that memory is bounded."""
 MOST_KNOWN = 50_000
 """Texts whose embeddings are kept in memory: 100 MB at a width of 512."""
+FEW_TEXTS = 8
+"""New texts up to which the cache on disk is not asked: hashing the weights, its key, takes as long as a few texts."""
 
 
 @runtime_checkable
@@ -113,13 +121,15 @@ class TextTower(nn.Module):
             hidden = pieces.hidden_projection
             self.projection = nn.Sequential(Linear(shape.width, hidden), Linear(hidden, embed_dim, bias=False))
         self.tokenizer = tokenizer
-        self.pieces = pieces
+        self.pieces, self._shape = pieces, shape
         self.width, self.num_heads = shape.width, shape.num_heads
         self.context_length = context_length
         """Most tokens of a text, with those that the tokeniser sets."""
         self.embed_dim = embed_dim
         self._known: dict[str, Tensor] = {}
         self._known_state: list[tuple[int, int]] = []
+        self._about: str | None = None
+        self._num_tensors = len(self.state_dict())
 
     @property
     def device(self) -> torch.device:
@@ -219,16 +229,67 @@ class TextTower(nn.Module):
     @torch.no_grad()
     def sentences(self, texts: Sequence[str]) -> Float[Tensor, "K E"]:
         """`forward(texts).sentence` without gradients, in memory that does not grow with the number of texts. A text is
-        encoded once, as long as the weights do not change."""
+        encoded once, as long as the weights do not change.
+
+        On a CPU every text is encoded by itself: with others in its batch, the last bits would be others. There the
+        embeddings of a frozen tower are kept on disk, too (`config.cache_root`)."""
         if torch.is_autocast_enabled(self.device.type):  # in another precision
             return torch.cat([self(part).sentence for part in in_parts(texts)])
         state = [(parameter.data_ptr(), parameter._version) for parameter in self.parameters()]
         if state != self._known_state or len(self._known) > MOST_KNOWN:
-            self._known, self._known_state = {}, state
+            self._known, self._known_state, self._about = {}, state, None
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        for part in in_parts(new):
-            self._known.update(zip(part, self(part).sentence.cpu()))
+        if self.device.type == "cpu":
+            self._known.update(zip(new, self._one_by_one(new) if new else ()))
+        else:
+            for part in in_parts(new):
+                self._known.update(zip(part, self(part).sentence.cpu()))
         return torch.stack([self._known[text] for text in texts]).to(self.device)
+
+    def _one_by_one(self, texts: Sequence[str]) -> list[Tensor]:
+        """The sentences of texts, from the cache on disk where it is used and they are there."""
+        frozen = not any(parameter.requires_grad for parameter in self.parameters())
+        # in float32, and no layer has been exchanged for one whose weights the fingerprint would not see
+        kinds = [tensor.dtype for tensor in self.state_dict().values()]
+        whole = kinds == [torch.float32] * self._num_tensors
+        if not (frozen and whole and (len(texts) > FEW_TEXTS or self._about)):
+            return [self([text]).sentence[0] for text in texts]
+        self._about = self._about or self._fingerprint()
+        folder = cache_root() / "texts" / hashlib.sha256(self._about.encode()).hexdigest()[:32]
+        ids = self.tokenize(texts)
+        tokens = [row[:length] for row, length in zip(ids.tolist(), self.lengths(ids).tolist())]
+        keys = [hashlib.sha256(f"{self._about}\n{row}".encode()).digest() for row in tokens]
+        found = store.find(folder, keys)
+        there = np.flatnonzero(found.part >= 0)
+        if found.damaged or (found.unnamed and len(there) < len(texts)):
+            warnings.warn(f"{folder}: embeddings of texts are damaged and encoded again", files.Notice, stacklevel=2)
+        sentences = dict(zip(there.tolist(), store.Rows(found.parts, found.part[there], found.row[there]).read()))
+        with store.Appender(folder, self._about) as appender:
+            writable = True
+            for row in range(len(texts)):
+                if row in sentences:
+                    continue
+                sentences[row] = self([texts[row]]).sentence[0]
+                try:
+                    if writable:
+                        appender.add([keys[row]], sentences[row][None].numpy())
+                except OSError as error:
+                    writable = False
+                    text = (
+                        f"embeddings of texts cannot be kept in {folder} ({error.strerror or error}); they are encoded "
+                        f"every time, ACTIONPROMPT_CACHE names another cache folder"
+                    )
+                    warnings.warn(text, files.Notice, stacklevel=2)
+        return [sentences[row] for row in range(len(texts))]
+
+    def _fingerprint(self) -> str:
+        """All that an embedding depends on to the last bit, apart from its tokens."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
+        machine = [torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+        return json.dumps([1, digest.hexdigest(), repr(self._shape), repr(self.pieces), *machine])
 
 
 def in_parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -19,8 +19,8 @@ from actionprompt.commands import _signals
 
 FOLDER = Path(__file__).parent
 ORDER = (
-    "demo", "weights", "teach", "train", "import", "eval", "predict", "timeline", "serve", "run", "paper", "results",
-    "bench", "data", "check", "fuse", "explain", "tune-fusion", "list",
+    "demo", "weights", "prepare", "teach", "train", "import", "eval", "predict", "timeline", "tag", "export", "serve",
+    "run", "paper", "results", "bench", "data", "check", "fuse", "explain", "tune-fusion", "list",
 )  # fmt: skip
 """The verbs in the order of the help."""
 

@@ -295,16 +295,16 @@ class Clips:
         return clips
 
 
-def find_predictor(options: Any, names: tuple[str, ...] | None, *, fit: Any = None) -> Any:
+def find_predictor(options: Any, names: tuple[str, ...] | None, *, fit: Any = None, precision: Any = "float32") -> Any:
     """The predictor of --model, or of zero-shot recognition of these names; the backbone is fetched before where it is
-    not here. `fit` is a `DataConfig.fit`; None: the usual one.
+    not here. `fit` is a `DataConfig.fit`; None: the usual one. `precision` is that of `Predictor`.
 
     Raises:
         ValueError: neither a model nor names, or as `prediction.load` and `prediction.zero_shot`.
     """
     from actionprompt import prediction, weights  # they import torch, which --help and list do without
 
-    asked: Any = {"none": options.none, "independent": options.independent}
+    asked: Any = {"none": options.none, "independent": options.independent, "precision": precision}
     if options.model is not None:
         backbone = options.backbone and fetch(options.backbone)
         return prediction.load(options.model, class_names=names, backbone=backbone, fit=fit, **asked)

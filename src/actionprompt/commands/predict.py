@@ -27,6 +27,7 @@ from actionprompt.commands._shared import (
 )
 from actionprompt.config import Fit
 from actionprompt.prediction import Prediction, Predictor
+from actionprompt.prediction.precision import Precision
 from actionprompt.prediction.tables import as_csv, as_json
 
 GAP, SHORTEST_NAME = 2, 20
@@ -57,6 +58,9 @@ class Predict:
     its aspect ratio ignored (`squash`) or with black bars (`letterbox`), or (`auto`) the squash with a backbone that
     asks for it, else the crop for videos that are nearly square and the letterbox for others. By default `auto`; of a
     trained model, what it was trained with."""
+    precision: Precision = "float32"
+    """In which the frames are encoded. int8 computes on a CPU alone, with full-size backbones faster than float32, and
+    its scores are not exactly the same; bf16 needs a GPU, or a processor with instructions for it."""
     top: int = 5
     """How many classes to show."""
     json: Path | None = None
@@ -79,7 +83,7 @@ def main(args: Sequence[str]) -> int:
     for path, option in outputs:
         if path is not None and path != STDOUT:
             files.check_output(path, option)
-    predictor = find_predictor(options, names, fit=options.fit)
+    predictor = find_predictor(options, names, fit=options.fit, precision=options.precision)
     warnings = predictor.warnings(paths)
     for line in warnings:
         note("warning:", line)

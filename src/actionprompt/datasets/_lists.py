@@ -25,7 +25,7 @@ class NotThere(ValueError):
         self.what = what
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of an official list."""
 
@@ -59,14 +59,16 @@ def locate(root: Path, rows: Sequence[Row], info: Info) -> tuple[str, list[Path 
     Raises:
         ValueError: two clips have the same name without suffix (`a.avi` next to `a.mp4`).
     """
-    listings: dict[str, dict[str, str]] = {}
+    listings: dict[str, tuple[Path, dict[str, str]]] = {}
 
     def find(pattern: str, row: Row) -> Path | None:
         folder, name = os.path.split(pattern.format_map(row.fields))
         if folder not in listings:
-            listings[folder] = _listing(root / folder, info)
-        entry = listings[folder].get(name)
-        return root / folder / entry if entry is not None else None
+            place = root / folder
+            listings[folder] = place, _listing(place, info)
+        place, listing = listings[folder]
+        entry = listing.get(name)
+        return place / entry if entry is not None else None
 
     best: tuple[str, list[Path | None]] = ("", [None] * len(rows))
     most = 0

@@ -92,7 +92,7 @@ def load(
 
     base = root if part is None else root / part
     ignored = [f"{path.name}: a file next to the class folders" for path in _visible(base) if not path.is_dir()]
-    ignored = [line for line in ignored if not line.startswith("classes.txt:")]
+    ignored = [line for line in ignored if not line.startswith(("classes.txt:", "prepared.json"))]  # of `prepare`
     clips: list[Clip] = []
     for label, name in enumerate(names):
         before = len(clips)

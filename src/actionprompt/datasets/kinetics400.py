@@ -70,8 +70,11 @@ def rows(root: Path, split: int, part: str) -> list[Row]:
         listed = posixpath.splitext(key)[0]
         name = posixpath.basename(listed)
         source = names[label]
-        fields = {"part": folder, "class": source, "class_": source.replace(" ", "_"), "name": name}
-        found.append(Row(key, label, fields | {"id": name[:11], "listed": listed}))
+        fields = {
+            "part": folder, "class": source, "class_": source.replace(" ", "_"), "name": name, "id": name[:11],
+            "listed": listed,
+        }  # fmt: skip
+        found.append(Row(key, label, fields))
     return found
 
 

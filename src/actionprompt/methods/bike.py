@@ -150,6 +150,11 @@ class Attributes(nn.Module):
     @torch.no_grad()
     def encode(self, video: Float[Tensor, "N T 3 S S"], text: TextTower) -> Float[Tensor, "N E"]:
         """e_a, L2-normalised."""
+        if torch.compiler.is_exporting():
+            raise ValueError(
+                "bike with its attributes writes a sentence about every video, and a graph has no tokeniser: train "
+                "`--variant video`, or set --method.attributes False"
+            )
         sentences = [self.sentence(row, text) for row in self.retrieve(video).tolist()]
         return F.normalize(text(sentences).sentence.float(), dim=-1)  # e_a
 
@@ -236,7 +241,7 @@ class Model(Method):
     def encode(self, video: Float[Tensor, "N T 3 S S"]) -> Features:
         frames = super().encode(video)
         if self.attributes is None:
-            return Features(frames, frames.new_zeros(len(frames), 0))
+            return Features(frames, frames.new_zeros(frames.shape[0], 0))
         return Features(frames, self.attributes.encode(video, self.clip.text))
 
     def s_v(self, v: Float[Tensor, "N T E"], classes: Int[Tensor, " C"] | slice) -> Float[Tensor, "N C"]:

@@ -343,7 +343,7 @@ class Model(Method):
         with torch.autocast(features.device.type, enabled=False):
             frames = features.float()
             if self.config.pooling == "mean":
-                weights = frames.new_full((len(frames), 1, frames.shape[1]), 1 / frames.shape[1])  # Eq. 4
+                weights = frames.new_full((frames.shape[0], 1, frames.shape[1]), 1 / frames.shape[1])  # Eq. 4
             else:
                 weights = frame_weights(frames, self.words[pick], self.word_share[pick], self.config.tau)  # Eq. 6
             video = F.normalize(weights @ frames, dim=-1)  # Eq. 7

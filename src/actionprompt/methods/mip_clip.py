@@ -193,6 +193,8 @@ class Reconstruction(nn.Module):
         """cos(v~_b, t~_bk) in float32; `v` and `t` are not L2-normalised."""
         video = self.video_out(quick_gelu(self.video_in(v + s @ t)))
         text_hidden, video_hidden = self.text_in(t), F.linear(v, self.text_in.weight)
+        if torch.compiler.is_exporting():  # a graph has no loop over an unknown number of videos
+            return self._cosine(text_hidden, video, video_hidden, s)
         rows = max(1, PAIRS_AT_ONCE // len(t))
         cosines = []
         for part in zip(video.split(rows), video_hidden.split(rows), s.split(rows), strict=True):
@@ -220,6 +222,7 @@ class Model(Method):
     config: Config
     ids: Tensor
     name_features: Tensor
+    own: Tensor
     row: Tensor
 
     def __init__(
@@ -268,9 +271,13 @@ class Model(Method):
         if config.shared_context:
             row = [0] * len(names)
         sentences = [f"{name}." for name in names]
-        endings = ["."] * len(names) if config.class_agnostic else sentences
-        ids = text.tokenize(endings, reserve=config.num_context)
-        self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # context row, or -1
+        own = [index for index, at in enumerate(row) if at >= 0]
+        endings = ["." if config.class_agnostic else sentences[index] for index in own]
+        ids = text.tokenize(endings or ["."], reserve=config.num_context)
+        # of the classes with a learned context alone: their places, rows of the context, and texts
+        self.register_buffer("own", torch.tensor(own, dtype=torch.long, device=ids.device), persistent=False)
+        rows = torch.tensor([row[index] for index in own], dtype=torch.long, device=ids.device)
+        self.register_buffer("row", rows, persistent=False)
         self.register_buffer("name_features", text(sentences).sentence, persistent=False)  # g
         self.register_buffer("ids", ids, persistent=False)
 
@@ -292,13 +299,13 @@ class Model(Method):
 
     def encode_classes(self) -> Float[Tensor, "K E"]:
         """t, not L2-normalised."""
-        features, (own,) = self.name_features, torch.where(self.row >= 0)
-        if len(own):
-            context = self.context[self.row[own]]
+        features = self.name_features
+        if len(self.own):
+            context = self.context[self.row]
             if self.alignment is not None:
-                context = self.alignment(context, features[own])
-            learned = encode_prompts(self.clip.text, self.ids[own], context)
-            features = features.index_put((own,), learned.to(features.dtype))
+                context = self.alignment(context, features[self.own])
+            learned = encode_prompts(self.clip.text, self.ids, context)
+            features = features.index_put((self.own,), learned.to(features.dtype))
         return features
 
     def scores(self, v: Float[Tensor, "N E"]) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N C"]]:

@@ -172,7 +172,7 @@ class Update(nn.Module):
     def forward(self, x: Float[Tensor, "#N X W"], motion: Motion) -> Float[Tensor, "N X W"]:
         if self.kind == "metanet":
             return x + self.net(motion.vector)[:, None]
-        x = x.expand(len(motion.tokens), -1, -1)
+        x = x.expand(motion.tokens.shape[0], -1, -1)
         return x + self.alpha * self.block(x, self.bring(motion.tokens))
 
 
@@ -251,14 +251,15 @@ class Model(Method):
                 f"{features.shape[1]}; sample as many, or train a model with another num_frames"
             )
         group = max(1, 64 * self.config.pairs_per_chunk // len(self.class_names))
-        if len(features) > group and not torch.is_grad_enabled():  # many views: t alone would fill the memory
+        in_parts = not (torch.is_grad_enabled() or torch.compiler.is_exporting())
+        if in_parts and len(features) > group:  # many views: t alone would fill the memory
             return torch.cat([self.head(part) for part in features.split(group)])
         motion = self.motion(features)
         frames = features  # P
         if self.config.spatial:
             frames = features + self.spatial(features + self.position[: features.shape[1]])
         video = frames.mean(1) + motion.vector
-        text = self.text(motion).expand(len(features), -1, -1)
+        text = self.text(motion).expand(features.shape[0], -1, -1)
         video2, text2 = video, text  # v' and t'
         if self.config.communicate_video:
             video2 = video + self.beta_video * self.video_from_text(video[:, None], text)[:, 0]
@@ -268,14 +269,14 @@ class Model(Method):
                 part = text[:, classes]
                 return part + self.beta_text * self.text_from_video(part, frames)
 
-            text2 = self._in_chunks(seen, len(features))
+            text2 = self._in_chunks(seen, features.shape[0])
         cosine = (F.normalize(video2.float(), dim=-1)[:, None] * F.normalize(text2.float(), dim=-1)).sum(-1)
         return self.clip.score(cosine)
 
     def text(self, motion: Motion) -> Float[Tensor, "#N K E"]:
         """t: embeddings of all class sentences, not L2-normalised; one row if they are the same for every video."""
         form = "static" if self.config.prompts == "static" else self.config.text_form
-        num_videos, num_start = len(motion.tokens), self.clip.tokenizer.num_start
+        num_videos, num_start = motion.tokens.shape[0], self.clip.tokenizer.num_start
         if form == "eot_cut":
             start, names = self._before_last(self.update(self.base_prompts[None], motion))
             return self._in_chunks(lambda c: self._sentences(start, self._ends(names(c), c), c), num_videos)
@@ -298,6 +299,8 @@ class Model(Method):
     def _early(self) -> tuple[Float[Tensor, "1 P W"] | None, Any]:
         """`_before_last` for the base prompts and all names; with a prefix, the `_ends` of the names. They are the same
         for all videos, so without gradients they are computed once per class list."""
+        if torch.compiler.is_exporting() and self._kept is not None:  # of the call before: constants of the graph
+            return self._kept[1]
         device = self.base_prompts.device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         key = (self.base_prompts.data_ptr(), self.base_prompts._version, autocast)
@@ -321,7 +324,7 @@ class Model(Method):
 
     def _whole(self, classes: slice, prompts: Float[Tensor, "N M W"]) -> Float[Tensor, "N k L W"]:
         """The sentences of the given classes with the prompts of every video, through all layers but the last."""
-        tower, tokens, num_videos = self.clip.text, self.tokens[classes], len(prompts)
+        tower, tokens, num_videos = self.clip.text, self.tokens[classes], prompts.shape[0]
         prompts = prompts[:, None].expand(-1, len(tokens), -1, -1)
         x = tower.add_positions(tower.insert(tokens.expand(num_videos, -1, -1, -1), prompts)).flatten(0, 1)
         bias = tower.key_bias(self.lengths[classes].repeat(num_videos), x.shape[1])
@@ -334,12 +337,12 @@ class Model(Method):
         sizes = [self.clip.tokenizer.num_start, self.config.num_prompts]
         before, prompts, behind = x.split([*sizes, x.shape[2] - sum(sizes)], 2)
         prompts = self.update(prompts.flatten(1, 2), motion).unflatten(1, prompts.shape[1:3])
-        return torch.cat([y.expand(len(prompts), -1, -1, -1) for y in (before, prompts, behind)], 2)
+        return torch.cat([y.expand(prompts.shape[0], -1, -1, -1) for y in (before, prompts, behind)], 2)
 
     def _prefix(self, prompts: Float[Tensor, "N M W"]) -> tuple[list[tuple[Tensor, Tensor]], Float[Tensor, "N P W"]]:
         """[SOS] and prompts through all layers but the last: keys and values in each of these, and the output."""
         tower = self.clip.text
-        sos = self.tokens[:1, : tower.tokenizer.num_start].expand(len(prompts), -1, -1)
+        sos = self.tokens[:1, : tower.tokenizer.num_start].expand(prompts.shape[0], -1, -1)
         x = tower.add_positions(tower.insert(sos, prompts))
         causal = x.new_ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
         memory = []
@@ -352,7 +355,7 @@ class Model(Method):
     def _names(self, classes: slice, memory: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "N k L W"]:
         """Tokens of the given class names after each prefix, through all layers but the last."""
         names = self.names[classes]
-        num_videos, (num_names, length) = len(memory[0][0]) if memory else 1, names.shape[:2]
+        num_videos, (num_names, length) = memory[0][0].shape[0] if memory else 1, names.shape[:2]
         x = names.expand(num_videos, -1, -1, -1).flatten(0, 1)
         for layer, (prefix_keys, prefix_values) in zip(self._layers(), memory):
             keys, values = layer.keys_values(x)
@@ -375,7 +378,7 @@ class Model(Method):
     ) -> Float[Tensor, "N k E"]:
         """The last layer, at the position that is read only, and the projection."""
         tower, layer, reach = self.clip.text, self._layers()[-1], self.reach[classes]
-        num_videos, num_names = max(len(ends[0]), 0 if prefix is None else len(prefix)), len(reach)
+        num_videos, num_names = max(ends[0].shape[0], 0 if prefix is None else prefix.shape[0]), len(reach)
         at_read, keys, values = (x.expand(num_videos, *x.shape[1:]).flatten(0, 1) for x in ends)
         if prefix is not None:
             before = [_repeat(x, num_names) for x in layer.keys_values(prefix)]
@@ -391,6 +394,7 @@ class Model(Method):
     def _in_chunks(self, part: Callable[[slice], Tensor], num_videos: int) -> Tensor:
         """`part` of all classes, [N, K, ...], in chunks that bound memory. With more than one chunk, `part` runs again
         in the backward pass, so variables that it closes over must not be reassigned after this call."""
+        num_videos = 1 if torch.compiler.is_exporting() else num_videos  # a graph has no chunks of unknown size
         size = max(1, self.config.pairs_per_chunk // num_videos)
         pieces = [slice(start, start + size) for start in range(0, len(self.class_names), size)]
         if len(pieces) == 1 or not torch.is_grad_enabled():

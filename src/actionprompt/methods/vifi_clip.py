@@ -57,7 +57,7 @@ class Model(Method):
     def encode_classes(self) -> Float[Tensor, "K E"]:
         """L2-normalised text embeddings of the class prompts."""
         text = self.clip.text
-        sentence = text.encode(text.token_embeddings(self.ids), text.lengths(self.ids)).sentence
+        sentence = text.encode(text.token_embeddings(self.ids), text.lengths(self.ids), cut=False).sentence
         return F.normalize(sentence, dim=-1)
 
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:

@@ -123,6 +123,7 @@ class Model(Method):
     config: Config
     ids: Tensor
     frozen_text: Tensor
+    own: Tensor
     row: Tensor
 
     def __init__(
@@ -155,9 +156,13 @@ class Model(Method):
         row = [self.own_names.index(name) if name in self.own_names else -1 for name in names]
         if self.context is None or not config.class_context:
             row = [0 if self.context is not None else -1] * len(names)
-        ids = text.tokenize([f"{name}." for name in names], reserve=config.num_context)
+        own = [index for index, at in enumerate(row) if at >= 0]
+        ids = text.tokenize([f"{names[index]}." for index in own] or ["."], reserve=config.num_context)
         frozen = text([config.template.format(name) for name in names]).sentence
-        self.register_buffer("row", torch.tensor(row, device=ids.device), persistent=False)  # context row, or -1
+        # of the classes with a learned context alone: their places, rows of the context, and texts
+        self.register_buffer("own", torch.tensor(own, dtype=torch.long, device=ids.device), persistent=False)
+        rows = torch.tensor([row[index] for index in own], dtype=torch.long, device=ids.device)
+        self.register_buffer("row", rows, persistent=False)
         self.register_buffer("frozen_text", frozen, persistent=False)
         self.register_buffer("ids", ids, persistent=False)
 
@@ -177,10 +182,10 @@ class Model(Method):
 
     def encode_classes(self) -> Float[Tensor, "K E"]:
         """Text embeddings, not L2-normalised."""
-        features, (own,) = self.frozen_text, torch.where(self.row >= 0)
-        if self.context is not None and len(own):
-            learned = encode_prompts(self.clip.text, self.ids[own], self.context[self.row[own]])
-            features = features.index_put((own,), learned.to(features.dtype))
+        features = self.frozen_text
+        if self.context is not None and len(self.own):
+            learned = encode_prompts(self.clip.text, self.ids, self.context[self.row])
+            features = features.index_put((self.own,), learned.to(features.dtype))
         return features
 
     def head(self, features: Float[Tensor, "N E"]) -> Float[Tensor, "N K"]:

@@ -175,7 +175,7 @@ class Prompts(nn.Module):
 
     def forward(self, c: Float[Tensor, "K E"], z: Float[Tensor, "N P E"]) -> Float[Tensor, "N K E"]:
         """c^, the text embeddings of the classes for every video, not L2-normalised."""
-        z, prompt = self.norm(z), c.expand(len(z), -1, -1)
+        z, prompt = self.norm(z), c.expand(z.shape[0], -1, -1)
         for layer in self.layers:
             prompt = layer(prompt, z)  # Eq. 10
         return c + self.alpha * prompt  # c^ = c + alpha c~
@@ -229,7 +229,8 @@ class Model(Method):
         check_video(video)
         image, size = self.clip.image, video.shape[:2]
         x = image.pre_norm(image.embed(video.flatten(0, 1)))  # Eq. 4
-        length, layers = x.shape[1], list[Any](image.layers)
+        length = x.shape[1]
+        layers: list[Any] = list(image.layers)
         for layer, message in zip(layers, self.messages or [None] * len(layers), strict=True):
             if message is not None:
                 x = torch.cat([x, message(image.frame_token(x).unflatten(0, size)).flatten(0, 1)[:, None]], 1)
@@ -244,12 +245,12 @@ class Model(Method):
         if self.frozen_text is not None:
             return self.frozen_text
         text = self.clip.text
-        return text.encode(text.token_embeddings(self.ids), text.lengths(self.ids)).sentence  # Eq. 1
+        return text.encode(text.token_embeddings(self.ids), text.lengths(self.ids), cut=False).sentence  # Eq. 1
 
     def texts(self, features: Float[Tensor, "N L E"]) -> Float[Tensor, "N K E"]:
         """c^: text embeddings of the classes for every video (Eq. 2), not L2-normalised."""
         c = self.class_features()
-        return c.expand(len(features), -1, -1) if self.prompts is None else self.prompts(c, features[:, 1:])
+        return c.expand(features.shape[0], -1, -1) if self.prompts is None else self.prompts(c, features[:, 1:])
 
     def head(self, features: Float[Tensor, "N L E"]) -> Float[Tensor, "N K"]:
         v = F.normalize(features[:, 0].float(), dim=-1)

@@ -15,9 +15,10 @@ from actionprompt import checkpoint, methods, video
 from actionprompt.backbone import CLIP, find_device
 from actionprompt.clips import Broken, Clip, listed
 from actionprompt.config import DataConfig, Fit, check_type, from_json, to_json, update
-from actionprompt.evaluation import predict_clips, softmax
+from actionprompt.evaluation import pool_views, predict_clips, softmax
 from actionprompt.method import Features, Method
 from actionprompt.prediction import none_of_these
+from actionprompt.prediction.precision import Precision, lowered, what_changes
 from actionprompt.weights import AUTO, load_clip
 from actionprompt.world.drawn import tiny_warnings
 
@@ -83,11 +84,12 @@ class Predictor:
     prompts of the method, so that several can be true at once; none of these is then 1 less the highest of them.
     `can_reject` is False for a taught model for which no threshold could be chosen, which is said with its answers.
     `background` is the method's last class where it stands for none of these: it is no label, and where it is the most
-    probable the answer is none of these. `facts` are further settings for `about`.
+    probable the answer is none of these. `facts` are further settings for `about`. In another `precision` than float32
+    a copy of the method encodes the frames: bf16, or int8 on a CPU; `warnings` says what that changes.
 
     Raises:
-        ValueError: a background that is not the last class, or null prompts of a model that cannot be given other
-            names than its own.
+        ValueError: a background that is not the last class, null prompts of a model that cannot be given other names
+            than its own, or a precision that is not to be had here.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Predictor:
         independent: bool = False,
         can_reject: bool = True,
         background: str | None = None,
+        precision: Precision = "float32",
         facts: Mapping[str, Any] = {},
     ) -> None:
         check_type(config, DataConfig, "config")
-        self.method, self.config, self.none_below = method.eval(), config.resolved(method.clip.pixels), none_below
+        self.device, self.precision = find_device(device), precision
+        self.method = method = lowered(method, precision, self.device).eval()
+        self.config, self.none_below = config.resolved(method.clip.pixels), none_below
         self.independent, self.can_reject, self.facts = independent, can_reject, dict(facts)
-        self.device = find_device(device)
         self._names, self._nulls = method.class_names, none_of_these.NO_NAMES
         self._judge: Method | None = None
         self.background = None if independent else background
@@ -179,10 +183,17 @@ class Predictor:
         logits = self._head(_on(self.device, features))
         return self._to_probabilities(logits.float()).cpu()
 
+    @torch.no_grad()
+    def of_clips(self, features: Features) -> Float[Tensor, "B K"]:
+        """`probabilities` of B clips from the features of all their views, in order, pooled as in evaluation."""
+        _moved(self.method, self.device)
+        logits = self._head(_on(self.device, features)).unflatten(0, (-1, self.config.num_views))
+        return pool_views(logits, self.config.pooling, self._to_probabilities).cpu()
+
     def _head(self, features: Features) -> Float[Tensor, "N L"]:
         """Logits of the method, and after them those of the judge, if there is one."""
         own = self.method.head(features)
-        return own if self._judge is None else torch.cat([own, self._judge.to(own.device).head(features)], -1)
+        return own if self._judge is None else torch.cat([own, _moved(self._judge, own.device).head(features)], -1)
 
     def _to_probabilities(self, logits: Float[Tensor, "*N L"]) -> Float[Tensor, "*N K"]:
         if self.independent:
@@ -210,6 +221,7 @@ class Predictor:
             "settings": {
                 "data": {name: value for name, value in to_json(self.config).items() if name != "augment"},
                 "method": to_json(self.method.config),
+                "precision": self.precision,
                 "none": self.none,
                 "none_below": self.none_below,
                 "background": self.background,
@@ -226,7 +238,7 @@ class Predictor:
             lines.append(NO_THRESHOLD)
         if self.rejects_poorly:
             lines.append(NULLS_OF_TRAINED)
-        return lines
+        return [*lines, *what_changes(self.precision, self.device)]
 
     def predict(self, path: str | Path, *, top: int | None = 5) -> Prediction:
         """Recognise one video.
@@ -299,6 +311,11 @@ class Predictor:
             yield f"{seen_of}; a timeline (`actionprompt timeline`) says what happens when"
 
 
+def _moved(method: Method, device: torch.device) -> Method:
+    """The method, on a device; weights that are traced for a graph stay where they are."""
+    return method if torch.compiler.is_exporting() else method.to(device)
+
+
 def _on(device: torch.device, features: Features) -> Features:
     """Features, a tensor or a dataclass of tensors, on a device."""
     if isinstance(features, Tensor):
@@ -318,14 +335,15 @@ def load(
     none: bool | None = False,
     independent: bool = False,
     device: torch.device | str | None = None,
+    precision: Precision = "float32",
 ) -> Predictor:
     """A trained model from the folder that training wrote, by default with the names it was trained on, and with the
     `DataConfig.fit` it was trained with. `backbone` is the backbone, or says where it is if it is not where the model's
-    manifest says. `none` and `independent` are those of `Predictor`.
+    manifest says. `none`, `independent` and `precision` are those of `Predictor`.
 
     Raises:
-        ValueError: no model there, a backbone that is not the same, names that a closed head cannot take, or null
-            prompts for one.
+        ValueError: no model there, a backbone that is not the same, names that a closed head cannot take, null prompts
+            for one, or a precision that is not to be had here.
     """
     clip, place = (backbone, None) if isinstance(backbone, CLIP) else (None, backbone)
     method, manifest = checkpoint.load(
@@ -340,7 +358,7 @@ def load(
     taught_without = "none_of_these" in manifest and manifest["none_of_these"] is None
     return Predictor(
         method, config, device=device, none_below=threshold, none=none, independent=independent, facts=facts,
-        can_reject=not taught_without, background=background,
+        can_reject=not taught_without, background=background, precision=precision,
     )  # fmt: skip
 
 
@@ -352,16 +370,17 @@ def zero_shot(
     none: bool | None = False,
     independent: bool = False,
     device: torch.device | str | None = None,
+    precision: Precision = "float32",
 ) -> Predictor:
-    """Frozen CLIP with any class names; `backbone` is one, or a name for `weights.load_clip`, `none` and `independent`
-    are those of `Predictor`. Without a `config` the whole frame is seen, unless it is nearly square and the backbone
-    crops (`fit="auto"`).
+    """Frozen CLIP with any class names; `backbone` is one, or a name for `weights.load_clip`; `none`, `independent` and
+    `precision` are those of `Predictor`. Without a `config` the whole frame is seen, unless it is nearly square and the
+    backbone crops (`fit="auto"`).
 
     Raises:
-        ValueError: no list of different names, no such backbone or device, or `config` is no `DataConfig`.
+        ValueError: no list of different names, no such backbone, device or precision, or `config` is no `DataConfig`.
     """
     names = listed(class_names)
     config, device = config if config is not None else DataConfig(fit="auto"), find_device(device)
     clip = backbone if isinstance(backbone, CLIP) else load_clip(backbone)
     method = methods.build("zeroshot", clip, names)
-    return Predictor(method, config, device=device, none=none, independent=independent)
+    return Predictor(method, config, device=device, none=none, independent=independent, precision=precision)

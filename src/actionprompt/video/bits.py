@@ -38,11 +38,14 @@ class Bits:
 
     def golomb(self) -> int:
         """ue(v), clause 9.1 of H.264."""
-        zeros = self.left - (self.value & (1 << self.left) - 1).bit_length()
+        rest = self.value & (1 << self.left) - 1
+        zeros = self.left - rest.bit_length()
         if zeros > 32:
             raise Irregular("a header is damaged")
-        self.take(zeros)
-        return self.take(zeros + 1) - 1
+        self.left -= 2 * zeros + 1
+        if self.left < 0:
+            raise Irregular("a header is cut")
+        return (rest >> self.left) - 1
 
     def golombs(self, count: int) -> list[int]:
         return [self.golomb() for _ in range(count)]

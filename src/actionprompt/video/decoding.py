@@ -117,9 +117,9 @@ def _decode(
         coming: Iterator[tuple[int, Any]] = enumerate(packets(path, container, stream))
         place = -1
         for start, stop in ranges:
-            if table.pts and offset[start] - offset[max(0, place)] > SEEK_BYTES:
-                place_of = {pts: number for number, pts in enumerate(table.pts)}
-                container.seek(table.pts[start], stream=stream)
+            if table.pts.size and offset[start] - offset[max(0, place)] > SEEK_BYTES:
+                place_of = {pts: number for number, pts in enumerate(table.pts.tolist())}
+                container.seek(int(table.pts[start]), stream=stream)
                 coming = ((place_of.get(p.pts, -1), p) for p in packets(path, container, stream))
             codec.reorder_depth = table.reorder_depth  # flushing resets it
             expected = start
@@ -168,7 +168,9 @@ def _collect(
                 raise frame
             # read from a copy: reading side data ties a frame to itself, and until it is collected its buffer is not
             # free for the decoder, which may leave what is in a buffer where damage gives it nothing to write
-            swap, step_y, step_x = orientation(path, tiny.reformat(frame, 8, 8, "gray", interpolation="POINT"))
+            swap, step_y, step_x = orientation(
+                path, tiny.reformat(frame, 8, 8, "gray", interpolation="POINT", threads=1)
+            )
             new_size_px = (frame.width, frame.height) if swap else (frame.height, frame.width)
             if frames is None:
                 size_px = new_size_px

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from actionprompt.clips import IMAGE_SUFFIXES, is_image
 from actionprompt.video.limits import Limits, VideoDecodeError, decode_errors
 
-_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "WEBP")
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "WEBP")
 """By content; others that Pillow knows are no frames, and one of them runs a program."""
 
 
@@ -51,7 +51,7 @@ def read(
     for index, where in places(indices).items():
         name = images[index].name
         with decode_errors(path, f"image {name} cannot be read"):
-            image = _upright(path, images[index], limits)
+            image = upright(path, images[index], limits)
         if frames is None:
             size_px = image.height, image.width
             frames = empty_frames(path, len(indices), size_px, short_side_px, limits)
@@ -63,11 +63,12 @@ def read(
     return frames
 
 
-def _upright(path: str, file: Path, limits: Limits) -> Image.Image:
+def upright(path: str, file: Path, limits: Limits) -> Image.Image:
+    """One image as RGB, turned as its camera says; raises `VideoDecodeError`, or what Pillow or the system raise."""
     if not stat.S_ISREG(os.stat(file).st_mode):
         raise VideoDecodeError(path, f"image {file.name} is no file")
     _check_chunks(path, file)
-    with Image.open(file, formats=_FORMATS) as opened:
+    with Image.open(file, formats=FORMATS) as opened:
         limits.check_size(path, opened.height, opened.width, f"image {file.name}")
         image = ImageOps.exif_transpose(opened)
     if image.mode == "F" or image.mode.startswith("I"):

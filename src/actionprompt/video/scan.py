@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,10 @@ _LONGEST_GAP_S, _FASTEST_FPS = 24 * 3600.0, 10_000.0
 """Time stamps further apart, or closer together, are taken for damage."""
 
 
+KEPT_FRAMES = 1 << 21
+"""Of tables that are kept, at 33 bytes each: all of UCF-101, or of HMDB-51 five times."""
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Where every frame of one video is. Arrays are indexed by packet in decoding order, times_s by frame."""
@@ -52,8 +55,13 @@ class Table:
     """How many frames the decoder must buffer to output them in display order."""
     sizes: Int64[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, np.int64))
     """Bytes of each packet."""
-    pts: tuple[int | None, ...] = ()
+    pts: Int64[np.ndarray, " _"] = field(default_factory=lambda: np.empty(0, np.int64))
     """Timestamps of the packets, if they can identify a packet after a seek; else empty."""
+
+    @property
+    def weight(self) -> int:
+        """Of its memory, in frames of a video; an image's path takes about 16 times as much."""
+        return self.num_frames * (16 if self.images else 1)
 
 
 def table(path: str | Path, limits: Limits) -> Table:
@@ -83,9 +91,37 @@ def check_kind(path: str | Path) -> os.stat_result:
     return found
 
 
-@lru_cache(maxsize=64)
-def cached(path: str, mtime_ns: int, num_bytes: int, limits: Limits) -> Table:
-    """`table` of a file in this state."""
+class _Tables:
+    """The tables of the videos that were looked at last, `KEPT_FRAMES` in all or a single one: a training scans a video
+    once, not in every epoch. Without a lock, which a process that is forked could find held: each line is one step."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, int, int, Limits], Table] = {}
+
+    def __call__(self, path: str, mtime_ns: int, num_bytes: int, limits: Limits) -> Table:
+        """`table` of a file in this state."""
+        key = path, mtime_ns, num_bytes, limits
+        found = self.kept.pop(key, None)
+        if found is None:
+            found = find(path, num_bytes, limits)
+            room = KEPT_FRAMES - found.weight - sum(table.weight for table in list(self.kept.values()))
+            for oldest in list(self.kept):
+                if room >= 0:
+                    break
+                dropped = self.kept.pop(oldest, None)
+                room += dropped.weight if dropped is not None else 0
+        self.kept[key] = found
+        return found
+
+    def cache_clear(self) -> None:
+        self.kept.clear()
+
+
+cached = _Tables()
+
+
+def find(path: str, num_bytes: int, limits: Limits) -> Table:
+    """The table of a file or folder, which is looked at."""
     with decode_errors(path):
         if os.path.isdir(path):
             found = images.find(path)
@@ -261,10 +297,10 @@ def by_packets(path: str, seen: Look) -> Table | None:
     known = Table(num_frames=len(order), duration_s=duration_s, times_s=times_s, stream=seen.stream)
     if shown[0].order is None:
         return known
-    pts = tuple(stamp[0] for stamp in seen.stamps)
     rank = np.full(len(sizes), -1)
     rank[order] = np.arange(len(order))
-    sane = None not in pts and len(set(pts)) == len(pts) and not seen.avi
+    stamps = [pts for pts, _, _ in seen.stamps if pts is not None]
+    sane = len(set(stamps)) == len(sizes) and not seen.avi
     return replace(
         known,
         jumps=True,
@@ -272,7 +308,7 @@ def by_packets(path: str, seen: Look) -> Table | None:
         starts=np.array([one.start for one in shown]) & ~np.array(seen.discard),
         reorder_depth=_depth(rank),
         sizes=np.array(sizes, np.int64),
-        pts=pts if sane else (),
+        pts=np.array(stamps if sane else [], np.int64),
     )
 
 

@@ -228,7 +228,7 @@ class _Upright:
         self._path, self._tiny, self._scale, self._to_rgb = path, *(VideoReformatter() for _ in range(3))
 
     def rgb(self, frame: Any) -> UInt8[np.ndarray, "H W 3"]:
-        small = self._tiny.reformat(frame, 8, 8, "gray", interpolation="POINT")  # see `decoding`
+        small = self._tiny.reformat(frame, 8, 8, "gray", interpolation="POINT", threads=1)  # see `decoding`
         swap, step_y, step_x = orientation(self._path, small)
         height_px, width_px = (frame.width, frame.height) if swap else (frame.height, frame.width)
         pixels = np.empty((height_px, width_px, 3), np.uint8)

@@ -29,6 +29,7 @@ from actionprompt.clips import ClipList, some
 from actionprompt.config import DataConfig, Progress, TrainConfig, to_json
 from actionprompt.features import CachedFeatures
 from actionprompt.method import Method
+from actionprompt.store import Rows
 from actionprompt.training import Step, train
 from actionprompt.weights import AUTO, load_clip, load_named
 from actionprompt.world.drawn import tiny_warnings
@@ -158,7 +159,8 @@ def _teach(
     if encoded.broken:
         lines = [f"{item.key} ({item.reason})" for item in encoded.broken]
         raise ValueError(f"{len(lines)} of {len(new.clips)} clips cannot be read: {some(lines)}; leave them out")
-    stored = torch.cat([kept.features, encoded.features])[order] if kept is not None else encoded.features[order]
+    stored = encoded.features.read()
+    stored = (torch.cat([kept.features, stored]) if kept is not None else stored)[order]
     encode_s, began = time.perf_counter() - began, time.perf_counter()
 
     learner = _Learner(method, clip_list, stored, config, data_config, device, on_step)
@@ -256,7 +258,7 @@ class _Learner:
         train(
             learner, part, folder, config=replace(self.config, save_every_steps=self.num_steps + 1),
             data_config=self.data_config, device=self.device, on_step=self._step, facts=facts,
-            stored=CachedFeatures(self.stored[chosen], torch.arange(len(chosen)), (), 0),
+            stored=CachedFeatures(Rows.of(self.stored[chosen]), torch.arange(len(chosen)), (), 0),
         )  # fmt: skip
         return learner
 
