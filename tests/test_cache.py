@@ -4,6 +4,7 @@ has given does not stand for what is built in."""
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -259,11 +260,15 @@ def test_texts_are_encoded_once_on_this_disk_with_the_same_bits(texts_cache, mon
     assert torch.equal(few.sentences(TEXTS[3:5]), first[3:5]), "not by way of the disk"
     shutil.rmtree(texts_cache)
     texts_cache.write_text("a file where the folder should be")
+    other = tower(monkeypatch, [])
     with pytest.warns(
         files.Notice, match="embeddings of texts cannot be kept in .*; they are encoded every time"
     ) as told:
-        assert torch.equal(tower(monkeypatch, []).sentences(TEXTS), first)
+        assert torch.equal(other.sentences(TEXTS), first)
     assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is said once
+        other.sentences([f"{text} again" for text in TEXTS])
 
 
 def test_a_damaged_embedding_of_a_text_is_made_again(texts_cache, monkeypatch):

@@ -171,6 +171,18 @@ def test_a_closed_head_cannot_take_null_names():
     assert Predictor(method, DataConfig(), device="cpu", none=True, none_below=0.5).none
 
 
+def test_a_method_with_contexts_of_its_classes_says_that_it_rejects_poorly():
+    """It has nothing to save while it is asked for other names."""
+    method = methods.build("vita_clip", load_clip("random:nano"), LABELS)
+    assert not Predictor(method, DataConfig(), device="cpu", none=None).none
+    predictor = Predictor(method, DataConfig(), device="cpu", none=True)
+    assert predictor.none
+    assert NULLS_OF_TRAINED in predictor.warnings([])
+    predictor.set_classes(["archery", "typing"])
+    assert predictor.none
+    assert NULLS_OF_TRAINED in predictor.warnings([])
+
+
 @pytest.mark.parametrize("name", methods.names())
 def test_every_open_vocabulary_takes_null_names(name, monkeypatch):
     monkeypatch.setattr(none_of_these, "unrelated", lambda most=None: (("archery", "射箭"), ("typing", "打字")))

@@ -549,7 +549,8 @@ def test_folders_that_are_refused(tmp_path, folder):
     (tmp_path / "j" / "export.json").write_text("[1]")
     assert "format is missing" in error_of(tmp_path / "j")
     manifest = manifest_of()
-    assert "the graph takes" in error_of(copy("k", input=manifest["input"] | {"frames": 5}))
+    five = {"frames": manifest["frames"] | {"num_frames": 5}, "input": manifest["input"] | {"frames": 5}}
+    assert "the graph takes" in error_of(copy("k", **five))
     assert "sha256 has no entry for model.onnx" in error_of(copy("m", sha256={}))
     frames = manifest_of()["frames"]
     assert "make 3 views of 4 frames, and input has 1 of 4" in error_of(copy("n", frames=frames | {"num_clips": 3}))

@@ -129,6 +129,7 @@ class TextTower(nn.Module):
         self._known: dict[str, Tensor] = {}
         self._known_state: list[tuple[int, int]] = []
         self._about: str | None = None
+        self._said: set[str] = set()
         self._num_tensors = len(self.state_dict())
 
     @property
@@ -262,7 +263,7 @@ class TextTower(nn.Module):
         found = store.find(folder, keys)
         there = np.flatnonzero(found.part >= 0)
         if found.damaged or (found.unnamed and len(there) < len(texts)):
-            warnings.warn(f"{folder}: embeddings of texts are damaged and encoded again", files.Notice, stacklevel=2)
+            self._say(f"{folder}: embeddings of texts are damaged and encoded again")
         sentences = dict(zip(there.tolist(), store.Rows(found.parts, found.part[there], found.row[there]).read()))
         with store.Appender(folder, self._about) as appender:
             writable = True
@@ -279,8 +280,14 @@ class TextTower(nn.Module):
                         f"embeddings of texts cannot be kept in {folder} ({error.strerror or error}); they are encoded "
                         f"every time, ACTIONPROMPT_CACHE names another cache folder"
                     )
-                    warnings.warn(text, files.Notice, stacklevel=2)
+                    self._say(text)
         return [sentences[row] for row in range(len(texts))]
+
+    def _say(self, text: str) -> None:
+        """A notice, once: a program asks for several lists of texts."""
+        if text not in self._said:
+            self._said.add(text)
+            warnings.warn(text, files.Notice, stacklevel=2)
 
     def _fingerprint(self) -> str:
         """All that an embedding depends on to the last bit, apart from its tokens."""

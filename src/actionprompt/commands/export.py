@@ -38,8 +38,11 @@ def main(args: Sequence[str]) -> int:
     options = parse(Export, args, "export", __doc__)
     from actionprompt.apps.export import check_folder, export  # they import torch, which --help does without
 
+    names = class_names(options.labels, options.labels_file)
+    if options.model is None and names is None:
+        raise ValueError('expected a RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
     check_folder(options.out)
-    predictor = find_predictor(options, class_names(options.labels, options.labels_file), fit=options.fit)
+    predictor = find_predictor(options, names, fit=options.fit)
     exported = export(predictor, options.out, int8=options.int8)
     for line in exported.manifest["warnings"]:
         note("warning:", line)

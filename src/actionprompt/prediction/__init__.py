@@ -130,7 +130,7 @@ class Predictor:
         self.none = bool(self._wants_none) or self.background is not None
         if self._wants_none is None and not self.independent:
             self.none = True
-            self.none = not self._asks_nulls or self._judges or not self.method.trained_state()
+            self.none = not self._asks_nulls or self._judges or not _trained(self.method)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -164,12 +164,12 @@ class Predictor:
         method = self.method
         frozen = method.frozen_features and method.encodes_frames
         tuned = any(parameter.requires_grad for parameter in method.clip.parameters())
-        return self._asks_nulls and not self.independent and frozen and not tuned and bool(method.trained_state())
+        return self._asks_nulls and not self.independent and frozen and not tuned and _trained(method)
 
     @property
     def rejects_poorly(self) -> bool:
         """Whether none of these is told by null prompts of a trained model, where they are worse than a threshold."""
-        return self._asks_nulls and self._judge is None and bool(self.method.trained_state())
+        return self._asks_nulls and self._judge is None and _trained(self.method)
 
     @property
     def _asks_nulls(self) -> bool:
@@ -309,6 +309,12 @@ class Predictor:
             length = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
             seen_of = f"{len(seen)} frames of {length} were seen"
             yield f"{seen_of}; a timeline (`actionprompt timeline`) says what happens when"
+
+
+def _trained(method: Method) -> bool:
+    """Whether it has weights of its own. That of the base class, since a method may have none to save while it is asked
+    for other names than those of training."""
+    return bool(Method.trained_state(method))
 
 
 def _moved(method: Method, device: torch.device) -> Method:
