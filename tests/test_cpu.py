@@ -1,4 +1,4 @@
-"""Inference on a CPU: the activation without gradients, and predictions in bf16 and int8."""
+"""Inference on a CPU: predictions in bf16 and int8."""
 
 import copy
 import inspect
@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from actionprompt import commands, methods, prediction
 from actionprompt.backbone.int8 import Int8Linear, to_int8
-from actionprompt.backbone.layers import quick_gelu
 from actionprompt.prediction import precision
 from actionprompt.prediction.precision import has_bf16, lowered
 from actionprompt.weights import load_clip
@@ -27,28 +26,6 @@ def frames(method, num: int, seed: int = 0) -> torch.Tensor:
     video = torch.randint(0, 256, (num, num_frames, *method.frame_shape), dtype=torch.uint8,
                           generator=torch.Generator().manual_seed(seed))  # fmt: skip
     return method.normalise(video)
-
-
-# The activation ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_without_gradients_the_activation_has_the_same_bits(dtype):
-    x = torch.cat([30 * torch.randn(2000), torch.tensor([0.0, -0.0, 1e-40, torch.inf, -1e30])]).to(dtype)
-    before, plain = x.clone(), x * torch.sigmoid(1.702 * x)
-    with torch.no_grad():
-        ours = quick_gelu(x)
-    assert torch.equal(ours.view(torch.uint8), plain.view(torch.uint8))
-    assert torch.equal(x.view(torch.uint8), before.view(torch.uint8))  # the input is left alone
-    with torch.no_grad():
-        assert bool(quick_gelu(torch.tensor([torch.nan])).isnan())
-
-
-def test_gradients_of_the_activation_are_those_of_its_formula():
-    x = torch.randn(50, dtype=torch.float64, requires_grad=True)
-    (ours,) = torch.autograd.grad(quick_gelu(x).sum(), x)
-    s = torch.sigmoid(1.702 * x)
-    assert torch.allclose(ours, s + 1.702 * x * s * (1 - s))
 
 
 # int8 ----------------------------------------------------------------------------------------------------------------
