@@ -135,6 +135,12 @@ def test_a_part_that_does_not_exist_is_refused():
         pages.fill(page("ablations zero_shot"), RECORDS)
 
 
+def test_a_field_called_as_its_part_leaves_the_names_of_the_rows():
+    text = pages.measured({"packages": {"ours": {"packages": 8}, "other": {"packages": 68}}}, "packages")
+    assert text.splitlines()[0] == "| name | packages |"
+    assert text.splitlines()[2:] == ["| ours | 8 |", "| other | 68 |"]
+
+
 def test_a_part_of_a_benchmark_is_a_table_without_single_measurements(tmp_path):
     found = {
         "commit": "1234", "seed": 0, "what": "a test", "ratio": 1.2345678, "limit": None,

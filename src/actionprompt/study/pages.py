@@ -269,7 +269,8 @@ def measured(record: Mapping[str, Any], part: str = "") -> str:
     named = isinstance(found, Mapping)
     if named and not all(isinstance(entry, Mapping) for entry in found.values()):
         return _value_table(part.replace("_", " "), _flat(found))
-    rows = [_flat({part: name, **x}) for name, x in found.items()] if named else [_flat(x) for x in found]
+    title = "name" if named and any(part in x for x in found.values()) else part
+    rows = [_flat({title: name, **x}) for name, x in found.items()] if named else [_flat(x) for x in found]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     head = [tables.plain(column.replace("_", " ")) for column in columns]
     return tables.table([head, *([_cell(row.get(column)) for column in columns] for row in rows)])
