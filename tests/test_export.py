@@ -198,7 +198,7 @@ def test_a_folder_that_holds_something_stays_as_it_is(tmp_path, capsys, own_cons
     assert "expected a folder" in refused(capsys, "--out", str(tmp_path / "full" / "mine"), *labels)
     assert "expected a folder" in refused(capsys, "--out", str(tmp_path / "full" / "mine" / "below"), *labels)
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "mine"]
-    assert "--model RUN, or --labels" in refused(capsys, "--out", str(tmp_path / "new"))
+    assert "a RUN, or --labels" in refused(capsys, "--out", str(tmp_path / "new"))
 
 
 def test_without_the_extra_one_line_says_what_to_install(tmp_path, capsys, own_console, monkeypatch):

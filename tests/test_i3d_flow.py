@@ -329,6 +329,7 @@ DATA = DataConfig(
 TRAIN = TrainConfig(epochs=6, batch_size=6, lr=1e-3, num_workers=0, clip_grad_norm=None)
 
 
+@pytest.mark.slow
 def test_the_trainer_and_the_evaluator_take_it_as_any_other_method(clips, tmp_path):
     torch.set_num_threads(1)
     method = methods.build("i3d_flow", load_clip("tiny"), clips.class_names)
