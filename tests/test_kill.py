@@ -11,7 +11,7 @@ import pytest
 
 JOB = Path(__file__).parent / "kill_job.py"
 VERBS = ("train", "run", "teach", "build")
-EACH = (pytest.param("train", marks=pytest.mark.slow), *VERBS[1:])  # tests/test_train.py kills a training, too
+OFTEN = ("run", "teach", "build")  # tests/test_train.py kills a training, too
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="kills are made with fork")
 
 
@@ -26,17 +26,17 @@ def killed(folder: Path, *, points: int, at_random: int, verbs: tuple[str, ...])
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory) -> dict[str, dict]:
-    return killed(tmp_path_factory.mktemp("kills"), points=1, at_random=1, verbs=VERBS)
+    return killed(tmp_path_factory.mktemp("kills"), points=1, at_random=1, verbs=OFTEN)
 
 
-@pytest.mark.parametrize("verb", EACH)
+@pytest.mark.parametrize("verb", OFTEN)
 def test_killed_and_called_again_equals_undisturbed(few, verb):
     assert few[verb]["kills"] == 2
     assert few[verb]["faults"] == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", EACH)
+@pytest.mark.parametrize("verb", VERBS)
 def test_killed_at_fifty_points(tmp_path, verb):
     report = killed(tmp_path, points=50, at_random=10, verbs=(verb,))[verb]
     assert report["events"] >= 50
