@@ -249,6 +249,11 @@ class TrainConfig:
             raise ValueError(f"expected hold_out, a share of the clips, in [0, 1), got {self.hold_out}")
 
 
+def num_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cache_root() -> Path:
     """`$ACTIONPROMPT_CACHE`, else `~/.cache/actionprompt`."""
     return Path(os.environ.get("ACTIONPROMPT_CACHE", "~/.cache/actionprompt")).expanduser()

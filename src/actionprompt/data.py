@@ -4,7 +4,6 @@ Letters: B clips of a batch, V views, T frames, C channels (3 of RGB, 2 of flow)
 S side of the model's input.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -24,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from actionprompt import files, sampling, transforms, video
 from actionprompt.clips import Broken, Clip, Position
-from actionprompt.config import DataConfig, Pixels
+from actionprompt.config import DataConfig, Pixels, num_cores
 from actionprompt.video import flow, prepared
 
 
@@ -266,8 +265,8 @@ class Waits:
         path = self.clips[0].path
         if not self.flow and path.is_file() and prepared.folder_of(path) is None:
             return f"{said}; `actionprompt prepare` makes a copy of the videos whose frames are cheap to read"
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return f"{said}; --train.num-workers is {self.num_workers} on {cores} cores, and more processes read more clips"
+        here = f"--train.num-workers is {self.num_workers} on {num_cores()} cores"
+        return f"{said}; {here}, and more processes read more clips"
 
 
 @contextmanager

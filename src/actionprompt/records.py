@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import os
 import platform
 import re
 import subprocess
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from actionprompt import files
-from actionprompt.config import to_json
+from actionprompt.config import num_cores, to_json
 
 LIBRARIES = ("actionprompt", "torch", "transformers", "accelerate", "kornia", "av", "numpy", "torchmetrics")
 
@@ -69,7 +68,7 @@ def hardware() -> dict[str, Any]:
     """Processor, cores this process may use, memory, and the GPU if there is one."""
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": num_cores(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.platform(terse=True),
     }

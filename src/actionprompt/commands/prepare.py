@@ -15,9 +15,9 @@ from actionprompt.video.prepared import Encoding
 @dataclass(frozen=True)
 class Prepare:
     source: tyro.conf.Positional[Path]
-    """Root of a data set, or any folder with videos or folders of images."""
+    """A folder with videos or folders of images, such as the root of a data set."""
     target: tyro.conf.Positional[Path]
-    """Folder to write, new or begun by an earlier run with the same options; its structure is that of the source."""
+    """A folder to write, new or begun by an earlier run with the same options; its structure is that of the source."""
     short_side: int = Encoding.short_side_px
     """Larger frames are shrunk to this short side, in pixels."""
     gop: int = Encoding.gop

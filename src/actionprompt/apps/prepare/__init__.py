@@ -24,6 +24,7 @@ from actionprompt import __version__, files, video
 from actionprompt.apps.prepare import pool
 from actionprompt.apps.prepare.source import Found, Item, Kind, look, state
 from actionprompt.clips import is_video, some
+from actionprompt.config import num_cores
 from actionprompt.video import prepared
 from actionprompt.video.prepared import MANIFEST, Encoding
 
@@ -228,7 +229,7 @@ def _work(
     space = _Space(todo, target)
     tasks = ((item, known.get(item.name)) for item in todo)
     work = partial(_do, source=source, target=target, encoding=encoding)
-    num_workers = min(num_workers or pool.num_cores(), max(1, len(todo)))
+    num_workers = min(num_workers or num_cores(), max(1, len(todo)))
     with (target / ROWS).open("a", encoding="ascii") as table, closing(pool.run(work, tasks, num_workers)) as finished:
         if table.tell():
             table.write("\n")  # ends a line that a killed run may have left incomplete

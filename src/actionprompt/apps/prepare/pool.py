@@ -13,11 +13,6 @@ Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 
 
-def num_cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run(
     work: Callable[[Task], Outcome], tasks: Iterable[Task], num_workers: int
 ) -> Generator[tuple[Task, Outcome | None], None, None]:
