@@ -20,7 +20,7 @@ from actionprompt.datasets import actionworld
 from actionprompt.video import probe, read_frames
 from actionprompt.world import build, captions, scene
 from actionprompt.world.actions import ACTIVITIES, CLASS_NAMES, CLASS_NAMES_ZH, KIND, PAIRS
-from actionprompt.world.backgrounds import PLACES
+from actionprompt.world.backgrounds import places
 from actionprompt.world.build import Scene
 from actionprompt.world.motion import Take
 
@@ -87,7 +87,7 @@ def test_classes():
         assert all("\u4e00" <= letter <= "\u9fff" for letter in name)
         name.encode("gb2312")
     homes = Counter(a.home for a in ACTIVITIES for _ in a.names)
-    assert homes == dict.fromkeys(PLACES, 4)
+    assert homes == dict.fromkeys(places("1"), 4)
 
 
 def test_base_and_novel_halves_have_the_same_kinds_and_keep_twins_together():
@@ -274,7 +274,7 @@ def test_what_the_place_alone_tells():
         if part != "scene_bias":
             assert np.mean(at_home) == pytest.approx(0.75, abs=0.005)
             away = Counter(build.cast(s)[2] for s, home in zip(found, at_home, strict=True) if not home)
-            assert set(away) == set(PLACES)
+            assert set(away) == set(places("1"))
     assert correct["test"] == pytest.approx(0.1875, abs=0.002)
     assert correct["scene_bias"] == 0.0
 

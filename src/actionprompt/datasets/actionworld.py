@@ -24,25 +24,20 @@ does not depend on the actions (`world.long`). `test` of split k has the actors 
 choosing how a timeline is smoothed, has those of fold k mod 3 + 1, which is one of the two that split k trains on.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from actionprompt.clips import Clip, ClipList
-from actionprompt.config import Progress, cache_root
+from actionprompt.clips import ClipList
+from actionprompt.config import Progress
+from actionprompt.datasets import _actionworld
+from actionprompt.datasets._actionworld import LONG_PARTS, LONG_SIZES, LongVideo
 from actionprompt.datasets._base import Info
-from actionprompt.world.actions import ACTIVITIES, CLASS_NAMES, CLASS_NAMES_ZH, KIND, PAIRS
-from actionprompt.world.build import FPS, Scene, build, folder
-from actionprompt.world.long import Long, build_long, parts_of, segments_of
+from actionprompt.world.actions import CLASS_NAMES, KIND, PAIRS
 
 __all__ = ["INFO", "KIND", "LONG_PARTS", "LONG_SIZES", "PAIRS", "SIZES", "LongVideo", "load", "long"]
 
 SIZES = {"mini": 2, "small": 10, "full": 50}
 """Clips per class and fold: `train` has twice as many (two folds), `test` and `scene_bias` this many. A smaller size is
 the beginning of a larger one, so nothing is built twice."""
-LONG_PARTS = ("val", "test")
-LONG_SIZES = {"mini": 2, "small": 24, "full": 48}
-"""Long videos in `test`; `val` has half as many."""
-
 INFO = Info(
     title="ActionWorld",
     licence="Apache-2.0, like the program that renders it",
@@ -82,50 +77,12 @@ def load(
         ValueError: an unknown split, part or size, an odd `size_px` or one below 16, more than `max_missing` missing
             clips, or a clip whose file was changed after it was built.
     """
-    if part not in INFO.parts:
-        raise ValueError(f"{INFO.title}: expected part {', '.join(INFO.parts)}, got {part!r}")
-    root = _root(root, split, size, size_px)
-    scenes = [
-        Scene(activity, fold, "bias" if part == "scene_bias" else "main", number)
-        for activity in ACTIVITIES
-        for fold in INFO.splits
-        if (fold == split) != (part == "train")
-        for number in range(SIZES[size])
-    ]
-    here = folder(root, size_px)
-    if max_missing == 0:
-        build(root, scenes, size_px=size_px, workers=workers, progress=progress)
-    labels = {name: label for label, name in enumerate(CLASS_NAMES)}
-    clips = [
-        Clip(key, here / key, labels[name])
-        for scene in scenes
-        for key, name in zip(scene.keys, scene.activity.names, strict=True)
-    ]
-    clips.sort(key=lambda clip: (clip.label, clip.key))
-    missing = () if not max_missing else tuple(clip.key for clip in clips if not clip.path.exists())
-    if max_missing and len(missing) > max_missing:
-        raise ValueError(
-            f"{INFO.title}: {len(missing)} of {len(clips)} {part} clips are not in {here}; max_missing=0 builds them"
-        )
-    gone = set(missing)
-    return ClipList(
-        f"actionworld-{size}/split{split}/{part}",
-        tuple(clip for clip in clips if clip.key not in gone),
-        CLASS_NAMES,
-        CLASS_NAMES_ZH,
-        missing=missing,
-        layout=INFO.layouts[0],
-    )
-
-
-@dataclass(frozen=True)
-class LongVideo:
-    """A long video, and when what happens in it."""
-
-    path: Path
-    duration_s: float
-    segments: tuple[tuple[float, float, str], ...]
-    """(start, end, class) of every action, in seconds; what is not listed is a pause."""
+    num_clips = {name: dict.fromkeys(INFO.parts, num) for name, num in SIZES.items()}
+    return _actionworld.load(
+        "actionworld", INFO, "1", num_clips, root,
+        split=split, part=part, size=size, size_px=size_px, max_missing=max_missing, workers=workers,
+        progress=progress,
+    )  # fmt: skip
 
 
 def long(
@@ -144,21 +101,6 @@ def long(
     Raises:
         ValueError: an unknown split, part or size, a wrong `size_px`, or a file that was changed after it was built.
     """
-    if part not in LONG_PARTS:
-        raise ValueError(f"{INFO.title} long: expected part {', '.join(LONG_PARTS)}, got {part!r}")
-    root = _root(root, split, size, size_px)
-    fold, count = (split, LONG_SIZES[size]) if part == "test" else (split % 3 + 1, LONG_SIZES[size] // 2)
-    videos = [Long(fold, number) for number in range(count)]
-    here = build_long(root, videos, size_px=size_px, workers=workers, progress=progress)
-    return tuple(LongVideo(here / video.keys[0], parts_of(video)[-1].end / FPS, segments_of(video)) for video in videos)
-
-
-def _root(root: str | Path | None, split: int, size: str, size_px: int) -> Path:
-    """The root, after a look at what both `load` and `long` are given."""
-    if split not in INFO.splits:
-        raise ValueError(f"{INFO.title}: expected split 1, 2 or 3, got {split}")
-    if size not in SIZES:
-        raise ValueError(f"{INFO.title}: expected size {', '.join(SIZES)}, got {size!r}")
-    if size_px % 2 or size_px < 16:
-        raise ValueError(f"{INFO.title}: expected an even frame size of 16 px or more, got {size_px}")
-    return Path(root).expanduser() if root is not None else cache_root() / "actionworld"
+    return _actionworld.long(
+        INFO, "1", root, split=split, part=part, size=size, size_px=size_px, workers=workers, progress=progress
+    )

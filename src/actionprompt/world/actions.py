@@ -1,14 +1,16 @@
 """The classes of ActionWorld: names, kinds, the motion behind each, and the place that is its home."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from actionprompt.world import cyclic_motions as cyclic
+from actionprompt.world import interaction_motions as interaction
 from actionprompt.world import reversible_motions as reversible
 from actionprompt.world import still_motions as still
 from actionprompt.world.motion import Motion
+from actionprompt.world.scene import Version
 
-Kind = Literal["reversible", "cyclic", "still"]
+Kind = Literal["reversible", "cyclic", "still", "interaction"]
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,74 @@ ACTIVITIES: tuple[Activity, ...] = (
     _one("still", still.sit_cross_legged, "office", "sitting cross-legged", "盘腿坐"),
 )
 
-CLASS_NAMES: tuple[str, ...] = tuple(name for a in ACTIVITIES for name in a.names)
-CLASS_NAMES_ZH: tuple[str, ...] = tuple(name for a in ACTIVITIES for name in a.names_zh)
-KIND: dict[str, Kind] = {name: a.kind for a in ACTIVITIES for name in a.names}
-"""Kind of each class: `reversible` (two classes share one set of frames), `cyclic`, `still` (one frame shows it)."""
-PAIRS: tuple[tuple[str, str], ...] = tuple((a.names[0], a.names[1]) for a in ACTIVITIES if len(a.names) == 2)
-"""Reversible pairs: the second class is the first one played backwards."""
+
+# Version 2: each half has two interactions more, and every place is home to a pair of one half and to two classes of
+# the other, so that the place alone tells as much of the base classes as of the novel ones.
+_HOMES_2: dict[str, str] = {
+    "sit": "living room",
+    "pick_up": "office",
+    "open_door": "street",
+    "raise_arms": "gym",
+    "walk": "park",
+    "wave": "snow",
+    "clap_slowly": "stage",
+    "clap_quickly": "stage",
+    "run": "beach",
+    "push_ups": "snow",
+    "read": "classroom",
+    "handstand": "beach",
+    "phone": "kitchen",
+    "push_box": "stage",
+    "throw": "beach",
+    "climb": "kitchen",
+    "lie_down": "classroom",
+    "put_on_hat": "snow",
+    "jumping_jacks": "gym",
+    "march": "office",
+    "punch": "gym",
+    "kick": "street",
+    "jump_rope": "park",
+    "lie": "living room",
+    "guitar": "park",
+    "sit_cross_legged": "office",
+}
+_MOVED = tuple(replace(activity, home=_HOMES_2[activity.key]) for activity in ACTIVITIES)
+_ACTIVITIES_2: tuple[Activity, ...] = (
+    *_MOVED[:13],
+    _one("interaction", interaction.hand_over, "classroom", "handing over an object", "递东西"),
+    _one("interaction", interaction.high_five, "kitchen", "giving a high five", "击掌"),
+    *_MOVED[13:],
+    _one("interaction", interaction.push, "street", "pushing somebody", "推人"),
+    _one("interaction", interaction.hug, "living room", "hugging", "拥抱"),
+)
+
+
+def activities(version: Version) -> tuple[Activity, ...]:
+    """The activities of a version in the order of their classes; the first half of the classes is the base half."""
+    return ACTIVITIES if version == "1" else _ACTIVITIES_2
+
+
+def class_names(version: Version) -> tuple[str, ...]:
+    return tuple(name for activity in activities(version) for name in activity.names)
+
+
+def class_names_zh(version: Version) -> tuple[str, ...]:
+    return tuple(name for activity in activities(version) for name in activity.names_zh)
+
+
+def kinds(version: Version) -> dict[str, Kind]:
+    """Kind of each class: `reversible` (two classes share one set of frames), `cyclic`, `still` (one frame shows it),
+    and in version 2 `interaction` (of two people)."""
+    return {name: activity.kind for activity in activities(version) for name in activity.names}
+
+
+def pairs(version: Version) -> tuple[tuple[str, str], ...]:
+    """Reversible pairs: the second class is the first one played backwards."""
+    return tuple((a.names[0], a.names[1]) for a in activities(version) if len(a.names) == 2)
+
+
+# Of version 1:
+CLASS_NAMES: tuple[str, ...] = class_names("1")
+CLASS_NAMES_ZH: tuple[str, ...] = class_names_zh("1")
+KIND: dict[str, Kind] = kinds("1")
+PAIRS: tuple[tuple[str, str], ...] = pairs("1")

@@ -1,4 +1,4 @@
-"""The nine places, indoor and outdoor: each painter draws a different background for every background number."""
+"""The places, indoor and outdoor: each painter draws a different background for every background number."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,9 @@ from actionprompt.world.canvas import (
     wall,
     window,
 )
+from actionprompt.world.clutter import add_clutter, light_and_focus
 from actionprompt.world.figure import shade
+from actionprompt.world.scene import VERSION, Version
 
 
 def living_room(c: Canvas) -> None:
@@ -303,6 +305,45 @@ def stage(c: Canvas) -> None:
             c.oval(x + 7.5, y, r, r, (78, 80, 88))
 
 
+def classroom(c: Canvas) -> None:
+    paint = c.pick((226, 218, 196), (200, 216, 206), (214, 206, 220), (236, 228, 208), (196, 210, 224))
+    wall(c, paint)
+    floor_boards(c, c.pick((176, 138, 98), (150, 140, 126), (122, 112, 100)))
+    x, w = c.vary(20, 70), c.vary(58, 84)
+    board = c.pick((44, 88, 70), (52, 60, 66), (38, 76, 84), (240, 242, 240))
+    chalk = (226, 232, 226) if sum(board) < 450 else (60, 96, 160)
+    c.rect(x - 2, 16, w + 4, 40, c.pick((150, 108, 70), (190, 192, 194)))
+    c.rect(x, 18, w, 36, board)
+    for y in every(23, 50, 7):
+        left = x + c.vary(3, 8)
+        while left < x + w - 12:
+            word = c.vary(3, 9)
+            if c.chance(0.7):
+                c.rect(left, y, word, 1.1, chalk)
+            left += word + 2
+    c.rect(x + 4, 55, w - 8, 1.6, shade(paint, 0.7))
+    clock = x + w + c.vary(8, 16)
+    c.oval(clock, 20, 6, 6, (60, 62, 68))
+    c.oval(clock, 20, 5, 5, (248, 248, 244))
+    turn = c.vary(0, 2 * np.pi)
+    for a, r in ((turn, 3.8), (turn * 7, 2.6)):
+        c.poly([(clock - 0.4, 20), (clock + r * np.cos(a), 20 + r * np.sin(a)), (clock + 0.4, 20)], (40, 42, 48))
+    if c.chance(0.6):
+        window(c, (x + w + 30) % 150, c.vary(14, 22), c.vary(24, 32), c.vary(30, 38))
+    wood = c.pick((206, 164, 112), (178, 128, 84), (224, 220, 206))
+    seat = c.pick((196, 84, 66), (70, 116, 166), (96, 150, 96), (90, 92, 100))
+    for x in every(c.vary(-20, 6), WIDTH, c.vary(32, 40)):
+        c.rect(x + 7, FLOOR - 24, 12, 11, seat)
+        c.rect(x + 8, FLOOR - 13, 1.5, 14, shade(seat, 0.6))
+        c.rect(x + 16.5, FLOOR - 13, 1.5, 14, shade(seat, 0.6))
+        c.rect(x, FLOOR - 16, 26, 3, wood)
+        c.rect(x + 1, FLOOR - 13, 24, 4, shade(wood, 0.8))
+        for dx in (1, 23):
+            c.rect(x + dx, FLOOR - 13, 2, 16, (96, 100, 108))
+        if c.chance(0.5):
+            c.rect(x + c.vary(2, 14), FLOOR - 18, 8, 2, c.pick((196, 72, 64), (70, 120, 180), (236, 190, 80)))
+
+
 PLACES: dict[str, Callable[[Canvas], None]] = {
     "living room": living_room,
     "kitchen": kitchen,
@@ -313,12 +354,28 @@ PLACES: dict[str, Callable[[Canvas], None]] = {
     "beach": beach,
     "snow": snow,
     "stage": stage,
+    "classroom": classroom,
 }
 """Every place with its painter."""
 
 
-def paint(place: str, number: int, *, scale: float) -> UInt8[np.ndarray, "H W 3"]:
-    """Background `number` of a place, drawn with `scale` image pixels per design pixel."""
-    canvas = Canvas(scale, np.random.default_rng([list(PLACES).index(place), number, 77]))
+def places(version: Version) -> tuple[str, ...]:
+    """The places of a version of the world: nine in version 1, and a classroom in version 2."""
+    return tuple(PLACES)[:9] if version == "1" else tuple(PLACES)
+
+
+def paint(place: str, number: int, *, scale: float, version: Version = VERSION) -> UInt8[np.ndarray, "H W 3"]:
+    """Background `number` of a place, drawn with `scale` image pixels per design pixel.
+
+    In version 2 the colours vary more, and furniture, clutter, light and focus are added.
+    """
+    seed = [list(PLACES).index(place), number, 77]
+    if version == "1":
+        canvas = Canvas(scale, np.random.default_rng(seed))
+        PLACES[place](canvas)
+        return canvas.image
+    canvas = Canvas(scale, np.random.default_rng([2, *seed]), jitter=24)
     PLACES[place](canvas)
+    add_clutter(canvas, place)
+    light_and_focus(canvas)
     return canvas.image

@@ -1,6 +1,6 @@
 """From scene numbers to video files: which scenes there are, how one is rendered, and the folder that holds the clips.
 
-Guaranteed across machines, for one `VERSION`: the same keys and labels, and the same frames before encoding
+Guaranteed across machines, for each version: the same keys and labels, and the same frames before encoding
 (`frames_sha256` in the manifest); tests compare both with stored hashes. The bytes of the files, and so the decoded
 frames, are the same wherever the same PyAV wheel is installed. The two clips of a reversible scene always decode to the
 same frames in opposite order, since every frame is coded independently (intra only, constant quantiser, one thread).
@@ -19,7 +19,7 @@ import signal
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -30,22 +30,25 @@ from jaxtyping import UInt8
 from actionprompt import files
 from actionprompt.config import Progress
 from actionprompt.video import write_video
-from actionprompt.world.actions import ACTIVITIES, Activity
-from actionprompt.world.backgrounds import PLACES
-from actionprompt.world.motion import DURATION_S, Take
+from actionprompt.world.actions import Activity, activities
+from actionprompt.world.backgrounds import places
+from actionprompt.world.motion import DURATION_S
 from actionprompt.world.render import render
-from actionprompt.world.scene import VERSION, pool, sample_actor, sample_camera
+from actionprompt.world.scene import VERSION, Version, pool
+from actionprompt.world.sensor import sample_sensor, shoot
+from actionprompt.world.staging import Staging, stage
 
 FPS = 20
 NUM_FRAMES = 40
 """Two seconds. Chosen so that the centres of 8, 16 or 32 equal segments are symmetric under time reversal: the two
 clips of a pair then give the same sampled frames in opposite order. With 4 or 10 segments they are one frame apart."""
 QP = 26
-"""Constant quantiser: about 80 KB per clip at 112 px."""
+"""Constant quantiser of version 1: about 80 KB per clip at 112 px. In version 2 each sensor has its own."""
 HOME_OF_FOUR = 3
 """In role `main`, this many of every four scenes of an activity play at its home, the others at any other place."""
 
-Role = Literal["main", "bias"]
+Role = Literal["main", "bias", "swap"]
+_ROLE_SEED: dict[Role, int] = {"main": 0, "bias": 1, "swap": 3}  # 2: long videos
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,12 @@ class Scene:
 
     activity: Activity
     fold: int
-    """1, 2 or 3: which actors and backgrounds take part."""
+    """1, 2 or 3, and 5 for `val` of version 2: which actors and backgrounds take part."""
     role: Role
-    """`main`: mostly at the activity's home. `bias`: never at its home."""
+    """`main`: mostly at the activity's home. `bias`: never at its home. `swap`, of version 2: the scene of role `main`
+    with the same number, at the home of other classes."""
     number: int
+    version: Version = "1"
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -68,31 +73,59 @@ class Scene:
     @property
     def at_home(self) -> bool:
         """Whether it plays at the activity's home: in role `main`, true for three of any four successive numbers."""
-        turn = self.number + ACTIVITIES.index(self.activity) + self.fold
+        turn = self.number + activities(self.version).index(self.activity) + self.fold
         return self.role == "main" and (turn + 1) * HOME_OF_FOUR // 4 > turn * HOME_OF_FOUR // 4
 
 
 def cast(scene: Scene) -> tuple[np.random.Generator, int, str, int]:
     """What is sampled for a scene: actor, place and background, after a generator for everything sampled later."""
-    role = ("main", "bias").index(scene.role)
-    rng = np.random.default_rng([int(VERSION), scene.fold, role, ACTIVITIES.index(scene.activity), scene.number])
-    others = [place for place in PLACES if place != scene.activity.home]
-    away = others[int(rng.integers(len(others)))]
-    actors, backgrounds = pool(scene.fold)
+    if scene.role == "swap":
+        rng, actor, place, background = cast(replace(scene, role="main"))
+        return rng, actor, _elsewhere(_seeded(scene), scene, place), background
+    rng = _seeded(scene)
+    away = _elsewhere(rng, scene)
+    actors, backgrounds = pool(scene.fold, scene.version)
     actor = actors[int(rng.integers(len(actors)))]
     background = backgrounds[int(rng.integers(len(backgrounds)))]
     return rng, actor, scene.activity.home if scene.at_home else away, background
 
 
-def play(scene: Scene, *, size_px: int = 112) -> UInt8[np.ndarray, "40 H W 3"]:
-    """Render a scene forwards."""
+def _seeded(scene: Scene) -> np.random.Generator:
+    index = activities(scene.version).index(scene.activity)
+    return np.random.default_rng([int(scene.version), scene.fold, _ROLE_SEED[scene.role], index, scene.number])
+
+
+def _elsewhere(rng: np.random.Generator, scene: Scene, *others: str) -> str:
+    """A place that is neither the home of the activity nor one of the others."""
+    left = [place for place in places(scene.version) if place not in (scene.activity.home, *others)]
+    return left[int(rng.integers(len(left)))]
+
+
+def set_up(scene: Scene) -> tuple[np.random.Generator, Staging]:
+    """What is rendered, after the generator for the sensor."""
     rng, actor, place, background = cast(scene)
     mirrored = bool(rng.integers(2))
     times = np.arange(NUM_FRAMES) * (DURATION_S / NUM_FRAMES)
-    take = Take(sample_actor(actor), rng, times, "left" if mirrored else "right")
-    performance = scene.activity.motion(take)
-    camera = sample_camera(rng, performance.yaw, mirrored=mirrored)
-    return render(take, performance, camera, place=place, background=background, size_px=size_px)
+    staging = stage(
+        rng, scene.activity, actor, times,
+        mirrored=mirrored, place=place, background=background, fold=scene.fold, version=scene.version,
+    )  # fmt: skip
+    return rng, staging
+
+
+def play(scene: Scene, *, size_px: int = 112) -> UInt8[np.ndarray, "40 H W 3"]:
+    """Render a scene forwards; in version 2, as its sensor records it."""
+    return _record(scene, size_px)[0]
+
+
+def _record(scene: Scene, size_px: int) -> tuple[UInt8[np.ndarray, "40 H W 3"], int]:
+    """The frames of a scene, and the quantiser they are encoded with."""
+    rng, staging = set_up(scene)
+    frames = render(staging.take, staging.performance, staging.camera, **staging.scenery, size_px=size_px)
+    if scene.version == "1":
+        return frames, QP
+    sensor = sample_sensor(rng)
+    return shoot(frames, sensor, rng), sensor.qp
 
 
 @dataclass(frozen=True)
@@ -110,14 +143,17 @@ class Built(Protocol):
     """What is built in one piece: a `Scene`, or a long video."""
 
     @property
+    def version(self) -> Version: ...
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """Paths of its files relative to `folder`."""
         ...
 
 
-def folder(root: Path, size_px: int) -> Path:
-    """Folder of the clips of this version and frame size below a root."""
-    return root / f"v{VERSION}-{size_px}px"
+def folder(root: Path, size_px: int, version: Version = VERSION) -> Path:
+    """Folder of the clips of a version and frame size below a root."""
+    return root / f"v{version}-{size_px}px"
 
 
 def read_manifest(path: Path) -> dict[str, Entry]:
@@ -147,10 +183,14 @@ def build(
     by default `write_scene`.
 
     Raises:
-        ValueError: a clip whose file was changed, one whose frames differ from those rendered before, or another
-            process that builds in the folder.
+        ValueError: scenes of more than one version, or none; a clip whose file was changed, one whose frames differ
+            from those rendered before, or another process that builds in the folder.
     """
-    here, scenes = folder(root, size_px), list(scenes)
+    scenes = list(scenes)
+    versions = {scene.version for scene in scenes}
+    if len(versions) != 1:
+        raise ValueError(f"expected scenes of one version, got {len(scenes)} scenes of versions {sorted(versions)}")
+    here = folder(root, size_px, versions.pop())
     while todo := _missing(here, scenes):
         if os.environ.get("LOCAL_RANK", "0") != "0":
             time.sleep(0.5)
@@ -222,11 +262,14 @@ def _written(
 
 def write_scene(here: Path, size_px: int, scene: Scene) -> list[Entry]:
     """Render a scene and write its clips."""
-    frames = play(scene, size_px=size_px)
-    return [write_frames(here, key, clip, gop=1) for key, clip in zip(scene.keys, (frames, frames[::-1]), strict=False)]
+    frames, qp = _record(scene, size_px)
+    clips = zip(scene.keys, (frames, frames[::-1]), strict=False)
+    return [write_frames(here, key, clip, qp=qp, gop=1) for key, clip in clips]
 
 
-def write_frames(here: Path, key: str, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, gop: int) -> Entry:
+def write_frames(
+    here: Path, key: str, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, qp: int = QP, gop: int
+) -> Entry:
     """Write a video, whole or not at all, with a key frame every `gop` frames."""
     digest = hashlib.sha256()
 
@@ -237,7 +280,7 @@ def write_frames(here: Path, key: str, frames: Iterable[UInt8[np.ndarray, "H W 3
 
     with files.replacing(here / key) as temporary:
         draft = temporary.with_name(f"{temporary.name}.mp4")  # its suffix says which format
-        write_video(draft, hashed(), FPS, qp=QP, gop=gop)
+        write_video(draft, hashed(), FPS, qp=qp, gop=gop)
         file_sha256 = files.sha256(draft)
         draft.rename(temporary)
     return Entry(key, file_sha256, digest.hexdigest())

@@ -17,38 +17,43 @@ FLOOR = 92
 """Where the floor meets the wall, in design pixels from the top."""
 
 
+_TURN = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+_CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
+
+
 class Canvas:
     """An image that anti-aliased polygons are drawn on, in design pixels; vertices are rounded to 1/16 image pixel."""
 
-    def __init__(self, scale: float, rng: np.random.Generator) -> None:
-        self.scale, self.rng = scale, rng
+    def __init__(self, scale: float, rng: np.random.Generator, *, jitter: int = 10) -> None:
+        self.scale, self.rng, self.jitter = scale, rng, jitter
         self.image = np.zeros((round(HEIGHT * scale), round(WIDTH * scale), 3), np.uint8)
 
-    def poly(self, points: list[tuple[float, float]], colour: Colour) -> None:
-        fixed = np.rint(np.asarray(points) * self.scale * 16).astype(np.int32)
+    def poly(self, points: list[tuple[float, float]] | np.ndarray, colour: Colour) -> None:
+        fixed = np.rint(np.asarray(points) * (self.scale * 16)).astype(np.int32)
         cv2.fillPoly(self.image, [fixed], colour, cv2.LINE_AA, 4)
 
     def rect(self, x: float, y: float, w: float, h: float, colour: Colour) -> None:
         self.poly([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], colour)
 
     def oval(self, x: float, y: float, rx: float, ry: float, colour: Colour) -> None:
-        a = np.linspace(0, 2 * np.pi, 36, endpoint=False)
-        self.poly(list(zip(x + rx * np.cos(a), y + ry * np.sin(a), strict=True)), colour)
+        self.poly(_CIRCLE * (rx, ry) + (x, y), colour)
 
     def fade(self, y0: float, y1: float, top: Colour, bottom: Colour) -> None:
         """Fill the rows from y0 to y1 with a vertical gradient."""
         a, b = round(y0 * self.scale), round(y1 * self.scale)
         w = np.linspace(0, 1, max(b - a, 1))[:, None]
         rows = np.rint(np.asarray(top) * (1 - w) + np.asarray(bottom) * w).astype(np.uint8)
-        self.image[a:b] = rows[:, None][: len(self.image) - a]
+        rows = rows[: len(self.image) - a, None]
+        self.image[a:b] = cv2.resize(rows, (self.image.shape[1], len(rows)), interpolation=cv2.INTER_NEAREST)
 
     def vary(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
 
     def pick(self, *options: Colour) -> Colour:
-        """A random one of the colours, slightly varied."""
+        """A random one of the colours, each channel varied by up to `jitter` levels."""
         base = options[int(self.rng.integers(len(options)))]
-        return tuple(int(np.clip(c + self.rng.integers(-10, 11), 0, 255)) for c in base)  # type: ignore[return-value]
+        offsets = self.rng.integers(-self.jitter, self.jitter + 1, 3).tolist()
+        return tuple(min(255, max(0, c + offset)) for c, offset in zip(base, offsets, strict=True))
 
     def chance(self, p: float) -> bool:
         return bool(self.rng.random() < p)

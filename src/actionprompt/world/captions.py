@@ -7,7 +7,7 @@ reversible activity is described by its pose, or by both of its class names at o
 import numpy as np
 
 from actionprompt.world.figure import Actor
-from actionprompt.world.scene import BOTTOMS, HAIRS, SHIRTS
+from actionprompt.world.scene import BOTTOMS, HAIRS, SHIRTS, Version
 
 # Name of the pose: English phrases and Chinese phrases. `A | B` stands for both class names, in random order.
 STATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -124,6 +124,113 @@ STATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 
+OBJECTS: dict[str, str] = {
+    "box": "箱子", "ball": "球", "bag": "包", "chair": "椅子", "door": "门", "ladder": "梯子", "hat": "帽子",
+    "book": "书", "phone": "手机", "guitar": "吉他", "rope": "绳子",
+    "bottle": "瓶子", "bucket": "水桶", "stool": "凳子",
+}  # fmt: skip
+"""English and Chinese names of everything that people use; the English ones are names of props."""
+_MORE_THINGS = (("bucket", "一个水桶"), ("bottle", "一个瓶子"), ("book", "一本书"))
+_THINGS = (("box", "一个箱子"), ("ball", "一个球"), ("bag", "一个包"), *_MORE_THINGS)
+
+_SEATS = (("stool", "a stool", "凳子"), ("armchair", "an armchair", "扶手椅"))
+
+# The poses that occur in version 2 only.
+STATES_2: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    **{
+        f"standing by {en}": (
+            (f"standing next to a {en} on the floor", f"standing with a {en} at the feet"),
+            (f"站着，脚边有{zh}", f"站在{zh}旁边"),
+        )
+        for en, zh in _MORE_THINGS
+    },
+    **{
+        f"bending to {en}": (
+            (
+                f"bending over a {en}",
+                f"bending down with a hand at a {en}",
+                "picking up an object | putting down an object",
+            ),
+            (f"弯着腰，手碰着{zh}", f"弯腰对着{zh}", "捡起东西 | 放下东西"),
+        )
+        for en, zh in _MORE_THINGS
+    },
+    **{
+        f"holding {en}": (
+            (f"holding a {en}", f"standing with a {en} in the hand"),
+            (f"拿着{zh}", f"手里拿着{zh}站着"),
+        )
+        for en, zh in _MORE_THINGS
+    },
+    **{
+        f"standing by {en}": (
+            (f"standing next to {one}", f"standing in front of {one}", f"standing by {one}"),
+            (f"站在{zh}旁", f"站在{zh}前"),
+        )
+        for en, one, zh in _SEATS
+    },
+    **{
+        f"half crouched at {en}": (
+            (f"half crouched at {one}", "between sitting and standing", "sitting down | standing up"),
+            (f"半蹲在{zh}前", "介于坐和站之间", "坐下 | 站起来"),
+        )
+        for en, one, zh in _SEATS
+    },
+    **{
+        f"sitting on {en}": ((f"sitting on {one}", "sitting", f"seated on {one}"), (f"坐在{zh}上", "坐着"))
+        for en, one, zh in _SEATS
+    },
+    "reading a book standing": (
+        ("reading a book", "standing with a book", "standing and reading a book"),
+        ("看书", "拿着书站着", "站着看书"),
+    ),
+    "reading a book seated": (
+        ("reading a book", "sitting with a book", "sitting and reading a book"),
+        ("看书", "坐着看书"),
+    ),
+    "facing somebody": (
+        ("facing another person", "standing face to face with another person", "together with another person"),
+        ("面对着另一个人", "和另一个人面对面站着", "和另一个人在一起"),
+    ),
+    **{
+        f"handing over {en}": (
+            (
+                f"handing over a {en} to another person | taking a {en} from another person",
+                f"with another person, handing over a {en}",
+                "handing over an object to another person | taking an object from another person",
+                f"with the hands at a {en} that another person touches, too",
+            ),
+            (
+                f"把{zh}递给另一个人 | 从另一个人手里接过{zh}",
+                f"和另一个人递{zh[2:]}",
+                "和另一个人递东西",
+                f"和另一个人一起拿着{zh}",
+            ),
+        )
+        for en, zh in _THINGS
+    },
+    "high five": (
+        ("giving a high five", "giving a high five to another person", "with a hand raised to that of another person"),
+        ("和另一个人击掌", "举手和另一个人击掌"),
+    ),
+    "pushing somebody": (
+        ("pushing somebody", "pushing another person", "pushing another person with the hands"),
+        ("推人", "用手推另一个人", "伸手推另一个人"),
+    ),
+    "pushed by somebody": (
+        (
+            "pushed by another person",
+            "staggering from the push of another person",
+            "staggering, pushed by another person",
+        ),
+        ("被另一个人推", "被另一个人推得站不稳", "被人推了一下"),
+    ),
+    "hugging": (
+        ("hugging", "hugging another person", "in the arms of another person"),
+        ("和另一个人拥抱", "拥抱另一个人", "和另一个人抱在一起"),
+    ),
+}
+
 WHO_ZH = {"man": "男人", "woman": "女人", "boy": "男孩", "girl": "女孩", "person": "人"}
 STYLES = {
     "short": ("short {} hair", "{}色短发"),
@@ -132,6 +239,10 @@ STYLES = {
     "ponytail": ("a {} ponytail", "{}色马尾"),
     "afro": ("{} curly hair", "{}色卷发"),
     "bald": ("a bald head", "光头"),
+    "bob": ("chin-length {} hair", "{}色齐颈短发"),
+    "braid": ("a {} braid", "{}色辫子"),
+    "pigtails": ("{} pigtails", "{}色双马尾"),
+    "mohawk": ("a {} mohawk", "{}色莫西干头"),
 }
 BOTTOMS_ZH = {"trousers": "长裤", "shorts": "短裤", "skirt": "裙子"}
 PLACES = {
@@ -144,7 +255,16 @@ PLACES = {
     "beach": ("on a beach", "海滩上"),
     "snow": ("in the snow", "雪地里"),
     "stage": ("on a stage", "舞台上"),
+    "classroom": ("in a classroom", "教室里"),
 }
+
+
+_EVERY = STATES | STATES_2
+
+
+def states(version: Version) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The phrases of every pose that occurs in a version of the world, in English and Chinese."""
+    return STATES if version == "1" else _EVERY
 
 
 def _either(phrase: str, rng: np.random.Generator, word: str) -> str:
@@ -156,7 +276,7 @@ def _either(phrase: str, rng: np.random.Generator, word: str) -> str:
 
 def caption(rng: np.random.Generator, *, actor: Actor, state: str, place: str) -> tuple[str, str]:
     """An English and a Chinese caption of one frame that mention the same attributes; the wording is random."""
-    phrases, phrases_zh = STATES[state]
+    phrases, phrases_zh = _EVERY[state]
     phrase = _either(phrases[int(rng.integers(len(phrases)))], rng, " or ")
     phrase_zh = _either(phrases_zh[int(rng.integers(len(phrases_zh)))], rng, "或")
     says = {

@@ -1,8 +1,11 @@
 """Long videos of known parts: one person in one place who does one thing after another, with pauses.
 
+In version 2 a partner is there during interactions only, nobody is in the background, and one sensor records all.
+
 A video lasts at least `MIN_S`. A pause is empty (nobody is there) or idle (the person stands and breathes). Actions are
-any classes in any order, but no class twice in a row. Reversible actions are done once, at a pace of their own, with
-short holds; walking, cyclic and still ones last as long as is drawn. The place is drawn independently of the actions.
+any classes in any order, but no class twice in a row. Reversible actions but walking, and interactions, are done once,
+at a pace of their own, with short holds; walking, cyclic and still ones last as long as is drawn. The place is drawn
+independently of the actions.
 
 The actor's posture changes with the action, and so does the view that shows it well: there is a cut at every boundary.
 So that a cut is no proof of a boundary, the camera is cut within actions and pauses too: every third cut is.
@@ -15,7 +18,7 @@ Letters: H W size of a frame in pixels.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,14 @@ from jaxtyping import UInt8
 from actionprompt import files
 from actionprompt.config import Progress
 from actionprompt.world import render
-from actionprompt.world.actions import ACTIVITIES, CLASS_NAMES, Activity
-from actionprompt.world.backgrounds import PLACES
-from actionprompt.world.build import FPS, Entry, build, write_frames
+from actionprompt.world.actions import Activity, activities, class_names
+from actionprompt.world.backgrounds import places
+from actionprompt.world.build import FPS, QP, Entry, build, write_frames
 from actionprompt.world.figure import pose
 from actionprompt.world.motion import DURATION_S, Performance, Take, hang, stand
-from actionprompt.world.scene import VERSION, Camera, pool, sample_actor, sample_camera
+from actionprompt.world.scene import Version, pool, sample_actor, sample_camera
+from actionprompt.world.sensor import Sensor, sample_sensor, shoot
+from actionprompt.world.staging import company, near_side
 
 MIN_S = 60.0
 ACTION_S, PAUSE_S = (2.0, 6.0), (1.0, 5.0)
@@ -64,6 +69,7 @@ class Long:
 
     fold: int
     number: int
+    version: Version = "1"
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -74,7 +80,7 @@ class Long:
 
 def parts_of(video: Long) -> tuple[Part, ...]:
     """What happens in a video, from its first frame to its last."""
-    return _parts(_rng(video))
+    return _parts(_rng(video), video.version)
 
 
 def segments_of(video: Long) -> tuple[tuple[float, float, str], ...]:
@@ -83,30 +89,44 @@ def segments_of(video: Long) -> tuple[tuple[float, float, str], ...]:
 
 
 def play(video: Long, *, size_px: int = 112) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """Render a video, frame by frame."""
-    rng = _rng(video)
-    parts = _parts(rng)
-    actors, backgrounds = pool(video.fold)
-    actor = sample_actor(actors[int(rng.integers(len(actors)))])
-    place, background = list(PLACES)[int(rng.integers(len(PLACES)))], backgrounds[int(rng.integers(len(backgrounds)))]
+    """Render a video, frame by frame; in version 2, as its sensor records it."""
+    sensor = _sensor(video)
+    noise_rng = np.random.default_rng([*_seed(video), 1])
+    for frames in _shots_of(video, size_px):
+        yield from frames if sensor is None else shoot(frames, sensor, noise_rng)
+
+
+def _shots_of(video: Long, size_px: int) -> Iterator[UInt8[np.ndarray, "T H W 3"]]:
+    """The frames of one shot after the other, without the sensor's noise."""
+    rng, version = _rng(video), video.version
+    parts = _parts(rng, version)
+    actors, backgrounds = pool(video.fold, version)
+    number = actors[int(rng.integers(len(actors)))]
+    actor = sample_actor(number, version)
+    place = places(version)[int(rng.integers(len(places(version))))]
+    background = backgrounds[int(rng.integers(len(backgrounds)))]
+    partner = None if version == "1" else company(rng, number, video.fold, version)[0]
     mirrored = bool(rng.integers(2))
-    room = sample_camera(rng, (0.0, 0.0), mirrored=mirrored)  # its light, and which way round the background is
+    near = near_side(mirrored)
+    # its light, and which way round the background is
+    room = sample_camera(rng, (0.0, 0.0), mirrored=mirrored, version=version)
     for part in parts:
-        activity = next((a for a in ACTIVITIES if part.label in a.names), None)
+        activity = next((a for a in activities(version) if part.label in a.names), None)
         style = int(rng.integers(1 << 32))  # of the action: the same in all its shots
         times = np.arange(part.end - part.start) / FPS
         within = _within(rng, activity, part, times)
         for shot in _shots(rng, len(times)):
-            take = Take(actor, np.random.default_rng(style), within[shot], "left" if mirrored else "right")
+            take = Take(actor, np.random.default_rng(style), within[shot], near, partner, version)
             performance = (activity.motion if activity else idle)(take)
-            view = sample_camera(rng, performance.yaw, mirrored=mirrored)
-            camera = Camera(view.yaw, view.tilt, view.zoom, view.offset, view.window, room.flip, view.drift, room.light)
+            view = sample_camera(rng, performance.yaw, mirrored=mirrored, version=version)
+            camera = replace(view, flip=room.flip, light=room.light)
             scene: dict[str, Any] = {"place": place, "background": background, "size_px": size_px}
-            clock = Take(actor, rng, times[shot] - times[shot][0], take.near)  # of the camera, whatever the actor's is
+            # of the camera, whatever the actor's is
+            clock = Take(actor, rng, times[shot] - times[shot][0], near, partner, version)
             if part.empty:
-                yield from render.render_empty(clock, camera, **scene)
+                yield np.stack(list(render.render_empty(clock, camera, **scene)))
             else:
-                yield from render.render(clock, performance, camera, **scene)
+                yield render.render(clock, performance, camera, **scene)
 
 
 def build_long(
@@ -127,10 +147,18 @@ def idle(take: Take) -> Performance:
 
 
 def _rng(video: Long) -> np.random.Generator:
-    return np.random.default_rng([int(VERSION), video.fold, _ROLE, video.number])
+    return np.random.default_rng(_seed(video))
 
 
-def _parts(rng: np.random.Generator) -> tuple[Part, ...]:
+def _seed(video: Long) -> list[int]:
+    return [int(video.version), video.fold, _ROLE, video.number]
+
+
+def _sensor(video: Long) -> Sensor | None:
+    return None if video.version == "1" else sample_sensor(np.random.default_rng([*_seed(video), 0]))
+
+
+def _parts(rng: np.random.Generator, version: Version) -> tuple[Part, ...]:
     parts: list[Part] = []
     last: str | None = None
 
@@ -144,9 +172,9 @@ def _parts(rng: np.random.Generator) -> tuple[Part, ...]:
     if rng.random() < PAUSES:
         pause()
     while not parts or parts[-1].end < MIN_S * FPS:
-        others = [name for name in CLASS_NAMES if name != last]
+        others = [name for name in class_names(version) if name != last]
         last = others[int(rng.integers(len(others)))]
-        activity = next(a for a in ACTIVITIES if last in a.names)
+        activity = next(a for a in activities(version) if last in a.names)
         if _once(activity):
             add(DURATION_S * rng.uniform(1.0, MOST_STRETCH) + 2 * rng.uniform(0.0, MOST_HOLD_S), last)
         else:
@@ -158,7 +186,7 @@ def _parts(rng: np.random.Generator) -> tuple[Part, ...]:
 
 def _once(activity: Activity) -> bool:
     """Whether it is over after `DURATION_S`."""
-    return activity.kind == "reversible" and activity.key != "walk"
+    return activity.kind in ("reversible", "interaction") and activity.key != "walk"
 
 
 def _within(rng: np.random.Generator, activity: Activity | None, part: Part, times: np.ndarray) -> np.ndarray:
@@ -189,7 +217,9 @@ def _shots(rng: np.random.Generator, num_frames: int) -> Iterator[slice]:
 def _write(here: Path, size_px: int, video: Long) -> list[Entry]:
     """Render a video and write it with its annotation."""
     key, table = video.keys
-    entry = write_frames(here, key, play(video, size_px=size_px), gop=FPS)
+    sensor = _sensor(video)
+    qp = QP if sensor is None else sensor.qp
+    entry = write_frames(here, key, play(video, size_px=size_px), qp=qp, gop=FPS)
     rows = [f"{start:g},{end:g},{label}\n" for start, end, label in segments_of(video)]
     text = "".join(["start_s,end_s,label\n", *rows])
     files.write_text(here / table, text)

@@ -1,19 +1,23 @@
 """What a motion gets (`Take`) and returns (`Performance`), and the helpers from which motions are composed.
 
-A motion is a function of time that poses a body and moves its props: see `reversible_motions`, `cyclic_motions` and
-`still_motions`. All lengths are in the unit of the actor frame (see `figure`).
+A motion is a function of time that poses a body and moves its props: see `reversible_motions`, `cyclic_motions`,
+`still_motions` and `interaction_motions`. All lengths are in the unit of the actor frame (see `figure`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from actionprompt.world import props
 from actionprompt.world.figure import Actor, Array, Colour, Limb, Pose, Prop, Reach, Swing, Track, tracks
+from actionprompt.world.scene import Version
 
 PI = np.pi
 DURATION_S = 2.0
+LAST_S = 1.95
+"""Time of the last frame of a clip."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +30,42 @@ class Take:
     """Times in seconds within the clip, float[T]."""
     near: Literal["left", "right"]
     """The side of the body that is turned to the camera."""
+    partner: Actor | None = None
+    """The second person of an interaction."""
+    version: Version = "1"
+    """Version 1 has one style per action; version 2 has several, more props, and wider ranges of speed."""
 
     def progress(self) -> Array:
         """From 0 to 1, eased in and out; start, end and hold times are random, so no frame number has a fixed phase."""
-        start, stop = self.rng.uniform(0.0, 0.3), self.rng.uniform(1.6, 2.0)
+        early, late = ((0.0, 0.3), (1.6, 2.0)) if self.version == "1" else ((0.0, 0.5), (1.45, 1.95))
+        start, stop = self.rng.uniform(*early), self.rng.uniform(*late)
         low, high = self.rng.uniform(-0.12, 0.0), self.rng.uniform(1.0, 1.12)
         u = np.clip((self.t - start) / (stop - start), 0.0, 1.0)
         return np.clip(low + (high - low) * smooth(u), 0.0, 1.0)
 
-    def cycle(self, low_hz: float, high_hz: float) -> Array:
-        """Phase in radians, with a rate sampled from the range and a random initial phase."""
-        return 2 * PI * (self.rng.uniform(low_hz, high_hz) * self.t + self.rng.uniform(0.0, 1.0))
+    def cycle(self, low_hz: float, high_hz: float, wider: tuple[float, float] | None = None) -> Array:
+        """Phase in radians, with a rate sampled from the range, in version 2 from the `wider` one, and a random initial
+        phase."""
+        return 2 * PI * (self.vary(low_hz, high_hz, wider) * self.t + self.rng.uniform(0.0, 1.0))
 
-    def vary(self, low: float, high: float) -> float:
-        return float(self.rng.uniform(low, high))
+    def vary(self, low: float, high: float, wider: tuple[float, float] | None = None) -> float:
+        """A random number in the range, in version 2 in the `wider` one."""
+        return float(self.rng.uniform(*(wider if wider and self.version == "2" else (low, high))))
+
+    def kind(self, options: Sequence[str]) -> str:
+        """A random one of the options; version 1 has the first one only."""
+        return options[0] if self.version == "1" else options[int(self.rng.integers(len(options)))]
+
+    def factor(self, low: float, high: float) -> float:
+        """A random factor in version 2; 1 in version 1."""
+        return 1.0 if self.version == "1" else self.vary(low, high)
+
+    def sway(self) -> Track | float:
+        """Displacement of the hips of somebody who stands, float[T, 3]; none in version 1."""
+        if self.version == "1":
+            return 0.0
+        ahead, aside = (self.vary(0.0, 0.014) * np.sin(self.cycle(0.15, 0.6)) for _ in range(2))
+        return self.at(ahead, 0.0, aside + self.vary(-0.02, 0.02))
 
     def at(self, x: Array | float, y: Array | float, z: Array | float) -> Track:
         return tracks(len(self.t), x, y, z)
@@ -68,7 +94,7 @@ class Performance:
 
     pose: Pose
     state: list[str]
-    """Name of the pose in each frame, a key of `captions.STATES`; it never reveals the direction of time."""
+    """Name of the pose in each frame, a key of `captions.states`; it never reveals the direction of time."""
     props: list[Prop] = field(default_factory=list)
     yaw: tuple[float, float] = (0.0, 35.0)
     """Range of the camera's yaw in degrees: at 0 the actor is in profile and faces right, at 90 the actor faces the
@@ -79,6 +105,8 @@ class Performance:
     """Further points, in addition to the joints, that have to be inside the frame."""
     shadow: tuple[str, ...] = ("left_ankle", "right_ankle")
     """The shadow on the floor covers the area below these joints."""
+    partner: Pose | None = None
+    """The pose of `Take.partner` in the scene; its own forward axis may point anywhere."""
 
 
 def smooth(u: Array) -> Array:
@@ -150,6 +178,45 @@ def gait(
         return Reach(take.at(x + ahead - lag, height, side * width * take.actor.height), (1, 0, 0.1))
 
     return both(foot)
+
+
+HELD = ("box", "ball", "bag", "bucket", "bottle", "book")
+"""The things that `thing` makes and that a person can carry."""
+
+
+def thing(take: Take, kind: str, centre: Track, size: float) -> Prop:
+    """A thing of `HELD` in a random colour, about `size` wide."""
+    if kind == "box":
+        made = take.kind(props.BOXES)
+        colour = take.colour() if made == "present" else CARDBOARD
+        return props.box(centre, size, size * take.factor(0.75, 1.1) * 0.85, colour, nearer=0.03, kind=made)
+    colour = take.colour()
+    if kind == "ball":
+        return props.ball(centre, size / 2, colour, kind=take.kind(props.BALLS))
+    if kind == "bag":
+        return props.bag(centre, size, colour, kind=take.kind(props.BAGS))
+    return {"bucket": props.bucket, "bottle": props.bottle, "book": props.closed_book}[kind](centre, size, colour)
+
+
+def half_height(kind: str, size: float) -> float:
+    """How high the centre of a thing of `HELD` is above the floor on which it stands."""
+    return size * {"box": 0.45, "book": 0.17}.get(kind, 0.5)
+
+
+def grip(kind: str, size: float) -> tuple[float, float, float]:
+    """Where a hand holds a thing of `HELD`, relative to its centre: ahead, up, to the hand's side."""
+    if kind in ("bag", "bucket"):
+        return 0.0, 0.62 * size, 0.02
+    if kind == "bottle":
+        return -0.01, 0.0, 0.02
+    return -0.01, 0.0, 0.5 * size
+
+
+def mats(take: Take, x: float, length: float, width: float, *, chance: float = 0.5) -> list[Prop]:
+    """With some probability, a mat on the floor."""
+    if take.vary(0, 1) >= chance:
+        return []
+    return [props.mat(take.at(x, 0, 0), length, width, take.colour(), kind=take.kind(props.MATS))]
 
 
 Motion = Callable[[Take], Performance]

@@ -6,19 +6,21 @@ polygons per frame: 0.27 ms, compared with 0.84 ms for Pillow on a canvas of thr
 coarser.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from actionprompt.world import backgrounds
+from actionprompt.world.body import figure_parts
 from actionprompt.world.canvas import FLOOR, FRAME, HEIGHT, WIDTH
-from actionprompt.world.figure import Array, figure_parts, unit
+from actionprompt.world.distractors import Crowd, Shape
+from actionprompt.world.figure import Array, Part, Track, unit
 from actionprompt.world.motion import DURATION_S, Performance, Take
-from actionprompt.world.scene import Camera
+from actionprompt.world.scene import Camera, Version
 
 OVERSAMPLING = 2
 _CIRCLE = np.linspace(0, 2 * np.pi, 14, endpoint=False)
@@ -33,14 +35,16 @@ SPARE_X, SPARE_Y = WIDTH - FRAME, HEIGHT - FRAME
 """How much larger the background is than a frame, in design pixels."""
 FEET = FLOOR + 9.0
 """Height at which the actor stands, in design pixels from the top of the frame."""
+SHADOW = 0.25
+"""How much darker the floor is in a shadow."""
 
 
-@lru_cache(maxsize=320)
-def _background(place: str, number: int | None, scale: float) -> UInt8[np.ndarray, "H W 3"]:
+@lru_cache(maxsize=2048)
+def _background(place: str, number: int | None, scale: float, version: Version) -> UInt8[np.ndarray, "H W 3"]:
     """The whole background, larger than a frame; black if it has no number."""
     if number is None:
         return np.zeros((round(HEIGHT * scale), round(WIDTH * scale), 3), np.uint8)
-    return backgrounds.paint(place, number, scale=scale)
+    return backgrounds.paint(place, number, scale=scale, version=version)
 
 
 def _view(camera: Camera) -> Array:
@@ -50,17 +54,100 @@ def _view(camera: Camera) -> Array:
 
 
 def render(
-    take: Take, performance: Performance, camera: Camera, *, place: str, background: int | None, size_px: int
+    take: Take,
+    performance: Performance,
+    camera: Camera,
+    *,
+    place: str,
+    background: int | None,
+    size_px: int,
+    crowd: Crowd | None = None,
 ) -> UInt8[np.ndarray, "T H W 3"]:
     """Draw every frame of a performance as RGB, `size_px` high and wide, in front of background number `background` of
-    a place, or of black where `background` is None."""
-    scale = size_px * OVERSAMPLING / FRAME
-    num_frames = len(take.t)
-    view = _view(camera)
+    a place, or of black where `background` is None. The crowd is drawn behind the performance."""
+    frames = np.empty((len(take.t), size_px, size_px, 3), np.uint8)
+    for i, drawn in enumerate(_drawn(take, performance, camera, place, background, size_px, crowd, channels=3)):
+        frames[i] = drawn
+    return frames
 
-    # Frame the actor: at the preferred size, or as large as fits; props may leave the frame.
-    travel = np.broadcast_to(np.asarray(performance.scroll, float) * view[0, 0], (num_frames,))
-    body = np.stack(list(performance.pose.joints.values()), axis=1) @ view
+
+def render_with_mask(
+    take: Take,
+    performance: Performance,
+    camera: Camera,
+    *,
+    place: str,
+    background: int | None,
+    size_px: int,
+    crowd: Crowd | None = None,
+) -> tuple[UInt8[np.ndarray, "T H W 3"], UInt8[np.ndarray, "T H W"]]:
+    """The frames of `render`, and how much of each pixel shows people or props of the performance, 0..255; the crowd
+    and shadows count as background."""
+    frames = np.empty((len(take.t), size_px, size_px, 3), np.uint8)
+    masks = np.empty(frames.shape[:3], np.uint8)
+    for i, drawn in enumerate(_drawn(take, performance, camera, place, background, size_px, crowd, channels=4)):
+        cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB, dst=frames[i])
+        cv2.extractChannel(drawn, 3, dst=masks[i])
+    return frames, masks
+
+
+def _drawn(
+    take: Take,
+    performance: Performance,
+    camera: Camera,
+    place: str,
+    background: int | None,
+    size_px: int,
+    crowd: Crowd | None,
+    channels: int,
+) -> Iterator[UInt8[np.ndarray, "H W C"]]:
+    """RGB frames; of four channels, the last is the mask."""
+    scale, side = size_px * OVERSAMPLING / FRAME, size_px * OVERSAMPLING
+    view = _view(camera)
+    crop, origin, zoom = _framed(performance, camera, take.t, view, scale, take.version)
+
+    people = [(take.actor, performance.pose)]
+    if performance.partner is not None:
+        if take.partner is None:
+            raise ValueError("expected a take with a partner, got None: the performance has a pose for one")
+        people.append((take.partner, performance.partner))
+    parts = [part for actor, pose in people for part in figure_parts(actor, pose)]
+    parts += [part for prop in performance.props for part in prop.parts]
+    strokes = _strokes(parts, view, origin, zoom, camera.subject)
+    shadows = []
+    if performance.shadow:
+        shadows = [_shadow([pose[j] for j in performance.shadow], view, origin, zoom) for _, pose in people]
+    behind_them = _behind_them(crowd, camera, crop, scale, zoom * take.actor.height)
+
+    behind, table = _behind(place, background, camera, scale, take.version), _light(camera, channels)
+    if channels == 4:
+        behind = cv2.cvtColor(behind, cv2.COLOR_RGB2RGBA)
+        behind[..., 3] = 0
+    for i, (x, y) in enumerate(crop):
+        canvas = behind[y : y + side, x : x + side].copy()
+        for paint in behind_them:
+            paint(canvas, i)
+        for shadow in shadows:
+            _tint(canvas, cv2.convexHull(shadow[i]), (0, 0, 0, 0), SHADOW)
+        _paint(canvas, i, strokes)
+        yield cv2.LUT(cv2.resize(canvas, (size_px, size_px), interpolation=cv2.INTER_AREA), table)
+
+
+def _framed(
+    performance: Performance, camera: Camera, t: Array, view: Array, scale: float, version: Version
+) -> tuple[Array, Array, float]:
+    """How the performance is framed: at the preferred size, or as large as fits; props may leave the frame.
+
+    Returns the corner (x, y) of the frame within the background in every frame and the origin of the actor frame
+    within the frame, [T, 2] each, and the size of one unit of the actor frame, all in pixels of the canvas.
+    """
+    travel = np.broadcast_to(np.asarray(performance.scroll, float) * view[0, 0], (len(t),))
+    if version != "1":  # the window is that of mid-clip: in version 1 it is that of the first frame
+        travel = travel - (travel.min() + travel.max()) / 2
+    joints = [*performance.pose.joints.values()]
+    if performance.partner is not None:
+        joints += performance.partner.joints.values()
+    body = np.stack(joints, axis=1) @ view
     if performance.extent:
         body = np.concatenate([body, np.stack(performance.extent, axis=1) @ view], axis=1)
     seen = body[..., 0] - travel[:, None]
@@ -72,33 +159,35 @@ def render(
     y0 = FEET + camera.offset[1] * min(3.0, slack_y)
 
     # The camera's own motion moves background and actor together, in whole pixels of the canvas.
-    move_x, move_y = _drift(camera, take.t)
+    move_x, move_y = _drift(camera, t)
     move_x = move_x + zoom * travel
     middle = np.clip(camera.window * SPARE_X, -move_x.min(), max(SPARE_X - move_x.max(), 0.0))
     crop_x = np.rint(np.clip(middle + move_x, 0, SPARE_X) * scale).astype(int)
     crop_y = _rows(move_y, scale)
     origin = np.array([x0, y0]) * scale - np.stack([crop_x - middle * scale, crop_y - SPARE_Y * 0.4 * scale], axis=-1)
+    return np.stack([crop_x, crop_y], axis=-1), origin, zoom * scale
 
-    strokes = _strokes(take, performance, view, origin, zoom * scale)
-    shadow = None
-    if performance.shadow:
-        floor = np.stack([performance.pose[j] * np.array([1.0, 0.0, 1.0]) for j in performance.shadow], axis=1)
-        shadow = _fixed((floor @ view)[..., :2], np.array([0.1, 0.026]), origin, zoom * scale)
 
-    behind, table = _behind(place, background, camera, scale), _light(camera)
-    side = size_px * OVERSAMPLING
-    frames = np.empty((num_frames, size_px, size_px, 3), np.uint8)
-    for i in range(num_frames):
-        canvas = behind[crop_y[i] : crop_y[i] + side, crop_x[i] : crop_x[i] + side].copy()
-        if shadow is not None:
-            _darken(canvas, cv2.convexHull(shadow[i]))
-        for _, layers in sorted(((s.depth[i], s.layers) for s in strokes), key=lambda pair: pair[0]):
-            for points, colours, shown in layers:
-                if shown is None or shown[i]:
-                    cv2.fillConvexPoly(canvas, cv2.convexHull(points[i]), colours[i], cv2.LINE_AA, _BITS)
-        small = cv2.resize(canvas, (size_px, size_px), interpolation=cv2.INTER_AREA)
-        cv2.LUT(small, table, dst=frames[i])
-    return frames
+def _behind_them(
+    crowd: Crowd | None, camera: Camera, crop: Array, scale: float, zoom: float
+) -> list[Callable[[Array, int], None]]:
+    """Functions of (canvas, frame number) that paint the crowd, from far to near."""
+    if crowd is None:
+        return []
+    # Its place is fixed in the background; in the middle of the clip, x = 0 is the left edge of the frame.
+    origin = -(crop - np.array([(crop[0, 0] + crop[-1, 0]) / 2, 0.0]))
+    paints: list[Callable[[Array, int], None]] = []
+    for item in crowd.items:
+        if isinstance(item, Shape):
+            corners = np.rint((item.corners * scale + origin[:, None]) * (1 << _BITS)).astype(np.int32)
+            opacity = np.broadcast_to(item.opacity, len(crop)).tolist()
+            paints.append(partial(_paint_shape, corners=corners, colour=(*item.colour, 0), opacity=opacity))
+        else:
+            view = _view(replace(camera, yaw=item.yaw))
+            feet = origin + np.array(item.feet) * scale
+            strokes = _strokes(item.parts, view, feet, zoom * item.unit, camera.subject, in_crowd=True)
+            paints.append(partial(_paint, strokes=strokes))
+    return paints
 
 
 def render_empty(
@@ -106,7 +195,7 @@ def render_empty(
 ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """What `render` draws, without the actor, frame by frame."""
     scale, side = size_px * OVERSAMPLING / FRAME, size_px * OVERSAMPLING
-    behind, table = _behind(place, background, camera, scale), _light(camera)
+    behind, table = _behind(place, background, camera, scale, take.version), _light(camera, 3)
     move_x, move_y = _drift(camera, take.t)
     crop_x = np.rint(np.clip(camera.window * SPARE_X + move_x, 0, SPARE_X) * scale).astype(int)
     for x, y in zip(crop_x, _rows(move_y, scale)):
@@ -118,7 +207,7 @@ def _drift(camera: Camera, t: Array) -> tuple[Array, Array]:
     """How far the camera has moved at these seconds, to the right and down, in design pixels."""
     pan, shake_x, shake_y, rate, start = camera.drift
     turn = 2 * np.pi * rate * t + start
-    return pan * (t - DURATION_S / 2) + shake_x * np.sin(turn), shake_y * np.sin(1.7 * turn + 1.0)
+    return pan * (t - DURATION_S / 2) + shake_x * np.sin(turn), shake_y * np.sin(1.7 * turn + camera.lag)
 
 
 def _rows(move_y: Array, scale: float) -> Array:
@@ -126,42 +215,48 @@ def _rows(move_y: Array, scale: float) -> Array:
     return np.rint(np.clip(SPARE_Y * 0.4 + move_y, 0, SPARE_Y) * scale).astype(int)
 
 
-def _behind(place: str, background: int | None, camera: Camera, scale: float) -> UInt8[np.ndarray, "H W 3"]:
+def _behind(
+    place: str, background: int | None, camera: Camera, scale: float, version: Version
+) -> UInt8[np.ndarray, "H W 3"]:
     """The background, the way round that the camera sees it."""
-    behind = _background(place, background, scale)
-    return np.ascontiguousarray(behind[:, ::-1]) if camera.flip else behind
+    behind = _background(place, background, scale, version)
+    return cv2.flip(behind, 1) if camera.flip else behind
 
 
-def _light(camera: Camera) -> UInt8[np.ndarray, "1 256 3"]:
-    """What each level of each colour becomes in the camera's light."""
-    levels = np.arange(256)[:, None] * np.asarray(camera.light)
+def _light(camera: Camera, channels: int) -> UInt8[np.ndarray, "1 256 C"]:
+    """What each level of each colour becomes in the camera's light; a fourth channel, the mask, stays as it is."""
+    levels = np.arange(256)[:, None] * np.array([*camera.light, 1.0][:channels])
     return np.rint(np.clip(levels, 0, 255)).astype(np.uint8)[None]
 
 
 @dataclass
 class _Stroke:
-    """A projected part: depth per frame, and its polygons in drawing order as (points[T, M, 2], RGB[T], shown[T])."""
+    """A projected part: depth per frame, and its polygons in drawing order as (points[T, M, 2], RGBA[T], shown[T])."""
 
     depth: list[float]
     layers: list[tuple[Array, list[list[int]], Array | None]]
 
 
-def _strokes(take: Take, performance: Performance, view: Array, origin: Array, zoom: float) -> list[_Stroke]:
-    """Project the balls of all solids at once, then split the result by part."""
-    figure = figure_parts(take.actor, performance.pose)
-    parts = [*figure, *(part for prop in performance.props for part in prop.parts)]
+def _strokes(
+    parts: Sequence[Part], view: Array, origin: Array, zoom: float, light: float, *, in_crowd: bool = False
+) -> list[_Stroke]:
+    """Project the balls of all solids at once, then split the result by part. Parts in the crowd have no outline and
+    are not in the mask."""
     solids = [solid for part in parts for solid in part.solids]
     flat = np.concatenate([solid.points for solid in solids], axis=1) @ view[:, :2]
     radii = np.concatenate([solid.radii for solid in solids])[:, None, None]
     fills = _fixed(flat, radii, origin, zoom)
-    edges = _fixed(flat, radii + OUTLINE, origin, zoom)
+    edges = fills if in_crowd else _fixed(flat, radii + OUTLINE, origin, zoom)
     depth = np.stack([part.anchor for part in parts], axis=1) @ view[:, 2]
-    dim = np.clip(1.0 + 0.5 * depth, 0.87, 1.03)  # farther parts are slightly darker
-    tone = (
-        np.array([solid.colour for solid in solids]) * np.repeat(dim, [len(p.solids) for p in parts], axis=1)[..., None]
-    )
-    light = np.rint(np.minimum(tone, 255)).astype(int).transpose(1, 0, 2).tolist()
-    dark = np.rint(tone * 0.58).astype(int).transpose(1, 0, 2).tolist()
+    dim = np.clip(1.0 + 0.5 * depth, 0.87, 1.03) * light  # farther parts are slightly darker
+    dims = np.repeat(dim, [len(part.solids) for part in parts], axis=1)
+    tone = np.full((*dims.shape, 4), 0.0 if in_crowd else 255.0)
+    tone[..., :3] = np.array([solid.colour for solid in solids]) * dims[..., None]
+    bright = np.rint(np.minimum(tone, 255)).astype(int).transpose(1, 0, 2).tolist()
+    dark = np.rint(tone * (0.58, 0.58, 0.58, 1.0)).astype(int).transpose(1, 0, 2).tolist()
+    facing = [(solid.facing, solid.cull) for solid in solids if solid.facing is not None]
+    normals = np.stack([np.broadcast_to(normal, (len(origin), 3)) for normal, _ in facing], axis=1)
+    visible = iter((unit(normals) @ view[:, 2] > [cull for _, cull in facing]).T)
     strokes, ball, index = [], 0, 0
     for part, place in zip(parts, depth.T, strict=True):
         under, over = [], []
@@ -169,23 +264,47 @@ def _strokes(take: Take, performance: Performance, view: Array, origin: Array, z
             span = slice(ball * len(_CIRCLE), (ball + len(solid.radii)) * len(_CIRCLE))
             shown = None
             if solid.facing is not None:
-                shown = unit(solid.facing) @ view[:, 2] > solid.cull
-            over.append((fills[:, span], light[index], shown))
-            if part.outline and (len(solid.radii) > 2 or max(solid.radii) > 0.011):
+                shown = next(visible)
+            over.append((fills[:, span], bright[index], shown))
+            if part.outline and not in_crowd and (len(solid.radii) > 2 or max(solid.radii) > 0.011):
                 under.append((edges[:, span], dark[index], shown))
             ball, index = ball + len(solid.radii), index + 1
         strokes.append(_Stroke((place + part.nearer).tolist(), [*under, *over]))
     return strokes
 
 
+def _shadow(joints: Sequence[Track], view: Array, origin: Array, zoom: float) -> Array:
+    """Points around the joints' projection onto the floor."""
+    floor = np.stack([joint * np.array([1.0, 0.0, 1.0]) for joint in joints], axis=1)
+    return _fixed((floor @ view)[..., :2], np.array([0.1, 0.026]), origin, zoom)
+
+
 def _fixed(centres: Array, radii: Array | float, origin: Array, zoom: float) -> Array:
     """Circles around centres [T, N, 2], as fixed-point canvas points int32[T, N * 14, 2]."""
-    points = (centres[:, :, None] + _CIRCLE * radii) * zoom + origin[:, None, None]
-    return np.rint(points * (1 << _BITS)).astype(np.int32).reshape(len(centres), -1, 2)
+    points = centres[:, :, None] + _CIRCLE * radii
+    points *= zoom
+    points += origin[:, None, None]
+    points *= 1 << _BITS
+    return np.rint(points, out=points).astype(np.int32).reshape(len(centres), -1, 2)
 
 
-def _darken(canvas: Array, outline: Array) -> None:
-    """Multiply the inside of a convex fixed-point polygon by 0.75."""
+def _paint(canvas: Array, i: int, strokes: list[_Stroke]) -> None:
+    """Fill the polygons of frame `i`, the farthest part first."""
+    for _, layers in sorted(((s.depth[i], s.layers) for s in strokes), key=lambda pair: pair[0]):
+        for points, colours, shown in layers:
+            if shown is None or shown[i]:
+                cv2.fillConvexPoly(canvas, cv2.convexHull(points[i]), colours[i], cv2.LINE_AA, _BITS)
+
+
+def _paint_shape(canvas: Array, i: int, corners: Array, colour: Sequence[int], opacity: list[float]) -> None:
+    _tint(canvas, cv2.convexHull(corners[i]), colour, opacity[i])
+
+
+def _tint(canvas: Array, outline: Array, colour: Sequence[int], opacity: float) -> None:
+    """Blend the inside of a convex fixed-point polygon with a colour."""
+    if opacity == 1:
+        cv2.fillConvexPoly(canvas, outline, colour, cv2.LINE_AA, _BITS)
+        return
     x, y, w, h = cv2.boundingRect(np.right_shift(outline, _BITS))
     x1, y1 = min(x + w + 1, canvas.shape[1]), min(y + h + 1, canvas.shape[0])
     x, y = max(x, 0), max(y, 0)
@@ -194,5 +313,6 @@ def _darken(canvas: Array, outline: Array) -> None:
     region = canvas[y:y1, x:x1]
     mask = np.zeros(region.shape[:2], np.uint8)
     cv2.fillConvexPoly(mask, outline - np.array([x, y], np.int32) * (1 << _BITS), 255, cv2.LINE_AA, _BITS)
-    keep = 256 - (mask[..., None].astype(np.uint16) >> 2)
-    region[...] = (region * keep >> 8).astype(np.uint8)
+    weight = (mask[..., None].astype(np.uint16) * round(opacity * 256)) >> 8
+    paint = np.array(colour[: canvas.shape[2]], np.uint16)
+    region[...] = ((region * (256 - weight) + paint * weight) >> 8).astype(np.uint8)

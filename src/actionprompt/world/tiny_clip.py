@@ -25,7 +25,7 @@ from actionprompt.config import CLIP_MEAN, CLIP_STD, Pixels
 from actionprompt.weights.assemble import assemble, assemble_text
 from actionprompt.weights.families import hugging_face_names, own_names, shape_of
 from actionprompt.weights.tokenizer import EOT, SOS, bert_tokenizer, bpe_tokenizer
-from actionprompt.world.actions import ACTIVITIES
+from actionprompt.world.sayings import CLASSES
 from actionprompt.world.training_stills import PATCH_PX, SIDE_PX
 
 EMBED_DIM, CONTEXT_LENGTH = 128, 77
@@ -39,8 +39,8 @@ def label_texts() -> tuple[list[str], list[str]]:
     folder = Path(__file__).parents[1] / "datasets" / "labels"
     tables = [path.read_text("utf-8").splitlines()[1:] for path in sorted(folder.glob("*.tsv"))]
     rows = [row.split("\t") for table in tables for row in table]
-    english = [name for a in ACTIVITIES for name in a.names] + [row[1] for row in rows]
-    return english, [name for a in ACTIVITIES for name in a.names_zh] + [row[2] for row in rows]
+    english, chinese = zip(*CLASSES, *((row[1], row[2]) for row in rows), strict=True)
+    return list(english), list(chinese)
 
 
 # Building -------------------------------------------------------------------------------------------------------------

@@ -7,24 +7,27 @@ symmetric InfoNCE), aligns a Chinese-CLIP text tower (Yang et al., 2022) to it w
 al., CVPR 2022), stores both as fp16 in Hugging Face format in `DIR/tiny_clip` and `DIR/tiny_clip_zh`, and measures the
 stored models on held-out stills (`DIR/record.json`). If it is killed at any point, the same command resumes there.
 
-Cost: about 0.55 hours of one core (AMD EPYC with AVX512-BF16; a second core is not used): 0.1 for drawing the stills at
-4 ms each, twice; 0.38 for the CLIP; 0.08 for the Chinese tower. On a busy two-core machine the training took 36 minutes
-of wall-clock time. Without bf16 in the processor it takes longer; how much has not been measured.
+Cost: about 1.9 core hours on an AMD EPYC without AVX512-BF16 (`core_hours` of the record): 0.35 for drawing the stills,
+1.4 for the CLIP, 0.15 for the Chinese tower. Drawing runs in `--num-threads` processes, training in as many threads.
 
-The models see single images only, never their order; the two class names of a reversible pair describe the same images,
-equally often. Differences from the papers, all possible because the ground truth of every image is known:
+The images are changed at random (`augment`): cropped, mirrored, in other colours or in grey, blurred. The models see
+single images only, never their order: the two class names of a reversible pair, and the other wordings of both,
+describe the same images, equally often, and every image is as near to one as to the other (`free_of_order`). The text
+tower tells them apart all the same, since it also learns from texts alone (`told_apart`). Differences from the papers,
+all possible because the ground truth of every image is known:
 
 - A text that is also true of another image of the batch is not a negative for that image.
-- Every image is classified by the prompts of every attribute (`ask`).
+- Every image is classified by the prompts of every attribute (`ask`) and by the class names.
 - Both towers are also trained as classifiers of the attributes (`Classifiers`, discarded after training).
 - Early in training the image tower sees only a few patches, those that show the figure first (`encode_some`).
 - The Chinese tower is also pulled towards the English embedding of the same sentence (cosine).
 
-Letters: N stills, S side in pixels, P patches of a still, E width of the joint space.
+Letters: N stills, S side in pixels, P patches of a still, K classes, E width of the joint space.
 """
 
 import argparse
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -35,6 +38,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -45,8 +49,21 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from actionprompt import records
 from actionprompt.backbone import CLIP, TextTower
 from actionprompt.weights import load_chinese_text, load_clip
-from actionprompt.world.sayings import PROMPTS, TEMPLATES, TEMPLATES_ZH, Attributes, ask, say, true_of
-from actionprompt.world.scene import VERSION
+from actionprompt.world.augment import augment
+from actionprompt.world.sayings import (
+    ALL_TEMPLATES,
+    GROUP_OF,
+    GROUPS,
+    PROMPTS,
+    Attributes,
+    ask,
+    reworded,
+    say,
+    true_of,
+    without_colours,
+    wordings,
+)  # fmt: skip
+from actionprompt.world.scene import Version
 from actionprompt.world.tiny_clip import (
     EMBED_DIM,
     build_chinese,
@@ -58,14 +75,18 @@ from actionprompt.world.tiny_clip import (
     store_chinese,
     store_clip,
 )  # fmt: skip
-from actionprompt.world.tiny_clip_scores import Measured, measure
-from actionprompt.world.training_stills import HELD_OUT_FOLD, Stills, draw_stills, held_out_stills
+from actionprompt.world.tiny_clip_scores import Measured, measure, measure_changes, measure_names
+from actionprompt.world.training_stills import HELD_OUT_FOLD, PATCH_PX, SIDE_PX, Stills, draw_stills, held_out_stills
 
 NUM_HELD_OUT = 1000
-LOG_EVERY, CHECKPOINT_EVERY = 20, 200
+LOG_EVERY, CHECKPOINT_EVERY = 20, 100
 """In steps."""
 CLASSIFIED = (*PROMPTS, "pose", "activity")
 """The attributes that `Classifiers` predicts."""
+MOST_ALIKE = 0.7
+"""Cosine up to which the names of an action and its reversal are pushed apart (`told_apart`)."""
+SAME_IMAGES = torch.tensor([(i, j) for group in GROUPS for i in group for j in group if i < j])
+"""The pairs of classes whose names are true of the same images."""
 
 
 def encode_some(
@@ -83,6 +104,14 @@ def encode_some(
     for layer in clip.image.layers:
         x = layer(x)
     return clip.image.project(clip.image.frame_token(x))
+
+
+def encode_texts(tower: TextTower, texts: Sequence[str]) -> Float[Tensor, "N E"]:
+    """The texts through a tower in groups of similar length, so that little is spent on padding."""
+    order = np.argsort([len(ids) for ids in tower.tokenizer.encode(texts)], kind="stable")
+    groups = np.array_split(order, len(texts) // 50 + 1)
+    sentences = torch.cat([tower([texts[index] for index in group]).sentence for group in groups])
+    return sentences[torch.from_numpy(np.argsort(order))].float()
 
 
 class Classifiers(nn.Module):
@@ -126,12 +155,50 @@ def info_nce(
     return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
+def told_apart(texts: Float[Tensor, "2 K E"], scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Two losses on L2-normalised embeddings of two wordings of every class: InfoNCE between the two, with all other
+    classes as negatives; and the mean of relu(cosine - `MOST_ALIKE`)^2 between the wordings of an action and those of
+    its reversal, or of any two classes of `SAME_IMAGES`."""
+    logits, labels = scale * texts[0] @ texts[1].T, torch.arange(texts.shape[1])
+    one, other = texts[:, SAME_IMAGES[:, 0]], texts[:, SAME_IMAGES[:, 1]]
+    cosine = torch.einsum("ape,bpe->abp", one, other)
+    match = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+    return match, F.relu(cosine - MOST_ALIKE).square().mean()
+
+
+def free_of_order(images: Float[Tensor, "N E"], texts: Float[Tensor, "2 K E"], scale: Tensor) -> Tensor:
+    """How far images are from being equally near to the two classes of each pair of `SAME_IMAGES`: the squared
+    difference of their logits, summed over the pairs and averaged over images and wordings. What tells the names of an
+    action and of its reversal apart then lies where no image has a component, so that no phase of an action looks like
+    one of the two."""
+    apart = texts[:, SAME_IMAGES[:, 0]] - texts[:, SAME_IMAGES[:, 1]]
+    return (scale * images @ apart.transpose(1, 2)).square().sum(-1).mean()
+
+
+def classified(
+    images: Float[Tensor, "N E"], texts: Float[Tensor, "2 K E"], about: Sequence[Attributes], scale: Tensor,
+    rng: np.random.Generator,
+) -> Tensor:  # fmt: skip
+    """Cross-entropy of the class of each image among one class of each group, by each of the two wordings; of classes
+    that are true of the same images, a random one stands for the group."""
+    labels = torch.tensor([GROUP_OF[a["activity"]] for a in about])
+    losses = []
+    for of in texts:
+        some = of[[group[int(rng.integers(len(group)))] for group in GROUPS]]
+        losses.append(F.cross_entropy(scale * images @ some.T, labels))
+    return torch.stack(losses).mean()
+
+
 def batches(num_stills: int, batch_size: int, *, seed: int, start: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
     """Steps `start` to `end`, each with the indices of its stills; every epoch is a new permutation of all stills."""
     per_epoch = num_stills // batch_size
+    if per_epoch < 1:
+        raise ValueError(f"expected at least one batch of {batch_size} stills, got {num_stills}")
+    drawn, order = -1, np.empty(0, np.int64)
     for step in range(start, end):
         epoch, position = divmod(step, per_epoch)
-        order = np.random.default_rng([seed, epoch, 1]).permutation(num_stills)
+        if epoch != drawn:
+            drawn, order = epoch, np.random.default_rng([seed, epoch, 1]).permutation(num_stills)
         yield step, np.sort(order[position * batch_size : (position + 1) * batch_size])
 
 
@@ -180,48 +247,73 @@ def train_english(clip: CLIP, stills: Stills, *, keep: int, steps: int, seed: in
     """Trains image and text tower together and returns the core hours.
 
     The loss is the sum of: InfoNCE with the texts of `say`; the mean cross-entropy over the attribute questions of
-    `ask`; the cross-entropy of its class question; the losses of `Classifiers`, with weight 2 for the images and 1 for
-    the texts.
+    `ask`; `classified`; the losses of `Classifiers`, with weight 2 for the images and 1 for the texts; and, of two
+    wordings of every class, the losses of `told_apart` with weights 0.5 and 10 and `free_of_order` with weight 0.5.
+    These three weights and the strength of the changes of images rise from 0 over the first 20 % of the steps: with
+    these weights in full from the start, the image tower had learned hardly anything after 80 steps.
     """
     classifiers = Classifiers(stills.attributes)
 
     def loss_of(step: int, rows: np.ndarray) -> dict[str, Tensor]:
         rng = np.random.default_rng([seed, step, 2])
-        about = [stills.attributes[row] for row in rows]
+        strength = min(5 * step / steps, 1.0)
+        images, figures, about = changed(stills, rows, rng, strength)
         texts, _, facts = zip(*(say(a, rng) for a in about), strict=True)
-        questions = list(ask(about, rng))
-        images, figures = stills.images[rows], stills.figures[rows].reshape(len(rows), clip.image.grid, -1)
-        mirrored = rng.random(len(rows)) < 0.5  # no text mentions left or right
-        images[mirrored], figures[mirrored] = images[mirrored, :, ::-1], figures[mirrored, :, ::-1]
+        questions = list(ask(about))
+        asked = [text for texts, _, _ in questions for text in texts]
         pixels = normalise(torch.from_numpy(images), clip)
         now = num_kept(step / steps, keep=keep, num_patches=clip.image.grid**2)
         with fast():
-            seen = encode_some(clip, pixels, figures.reshape(len(rows), -1), now, rng)
-            said = clip.text(texts).sentence
-            answers = clip.text([text for texts, _, _ in questions for text in texts]).sentence
+            seen = encode_some(clip, pixels, figures, now, rng)
+            said, answers = encode_texts(clip.text, [*texts, *asked, *wordings(0, rng)]).tensor_split([len(texts)])
         with torch.no_grad():
             clip.logit_scale.clamp_(max=math.log(100))
         scale = clip.logit_scale.exp()
         match = info_nce(seen, said, scale, true_of(facts, about))
-        cosine = F.normalize(seen.float(), dim=-1) @ F.normalize(answers.float(), dim=-1).T
-        each = cosine.split([len(texts) for texts, _, _ in questions], dim=1)
-        *asked, named = (
+        z, answers = F.normalize(seen.float(), dim=-1), F.normalize(answers, dim=-1)
+        each = (z @ answers[: len(asked)].T).split([len(texts) for texts, _, _ in questions], dim=1)
+        answered = torch.stack([
             F.cross_entropy(scale * part[who], torch.tensor(value))
             for part, (_, who, value) in zip(each, questions, strict=True) if who
-        )  # fmt: skip
-        answered = torch.stack(asked).mean() + named
-        classified = 2 * classifiers.loss(seen, about, scale) + classifiers.loss(said, facts, scale)
-        parts = {"match": match.detach(), "asked": answered.detach(), "classified": classified.detach()}
-        return {"loss": match + answered + classified, **parts, "scale": scale.detach()}
+        ]).mean()  # fmt: skip
+        worded = answers[len(asked) :].unflatten(0, (2, -1))
+        named = classified(z, worded, about, scale, rng)
+        same, apart = told_apart(worded, scale.detach())
+        parts = {
+            "match": match, "asked": answered, "named": named, "images": 2 * classifiers.loss(seen, about, scale),
+            "texts": classifiers.loss(said, facts, scale), "same": 0.5 * strength * same,
+            "apart": 10 * strength * apart, "order": 0.5 * strength * free_of_order(z, worded, scale.detach()),
+        }  # fmt: skip
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts, "scale": scale}
 
     both = nn.ModuleDict({"clip": clip, "classifiers": classifiers})
     num_stills = len(stills.attributes)
     return optimise(both, loss_of, name="tiny_clip", num_stills=num_stills, steps=steps, seed=seed, **options)
 
 
+def changed(
+    stills: Stills, rows: np.ndarray, rng: np.random.Generator, strength: float = 1.0
+) -> tuple[UInt8[np.ndarray, "N S S 3"], UInt8[np.ndarray, "N P"], list[Attributes]]:
+    """Augmented stills, the share of each patch that shows the figure, and what is known of each image."""
+    images, masks, grey = zip(
+        *(augment(stills.images[row], stills.masks[row], rng, strength) for row in rows), strict=True
+    )
+    about = [
+        without_colours(stills.attributes[row]) if g else stills.attributes[row]
+        for row, g in zip(rows, grey, strict=True)
+    ]
+    grid = SIDE_PX // PATCH_PX
+    cells = np.stack(masks).reshape(len(rows), grid, len(masks[0]) // grid, grid, len(masks[0]) // grid)
+    return np.stack(images), cells.mean((2, 4)).astype(np.uint8).reshape(len(rows), -1), about
+
+
 def train_chinese(tower: TextTower, clip: CLIP, stills: Stills, *, seed: int, **options: Any) -> float:
-    """Trains the Chinese text tower alone and returns the core hours: InfoNCE with the embeddings of the locked image
-    tower, plus 1 - cosine to the English embedding of the same sentence."""
+    """Trains the Chinese text tower alone and returns the core hours.
+
+    The loss is the sum of: InfoNCE with the embeddings of the locked image tower; 1 - cosine to the English embedding
+    of the same sentence; and, of two wordings of every class, the losses of `told_apart` with weights 0.5 and 10 and
+    1 - cosine to two English wordings of the class.
+    """
     seen = encode_images(clip, stills.images)
 
     def loss_of(step: int, rows: np.ndarray) -> dict[str, Tensor]:
@@ -230,20 +322,27 @@ def train_chinese(tower: TextTower, clip: CLIP, stills: Stills, *, seed: int, **
         texts, texts_zh, facts = zip(*(say(a, rng) for a in about), strict=True)
         with fast():
             with torch.no_grad():
-                english = clip.text(texts).sentence
-            said = tower(texts_zh).sentence
-        match = info_nce(seen[rows], said, clip.logit_scale.detach().exp(), true_of(facts, about))
-        apart = (1 - F.cosine_similarity(said.float(), english.float())).mean()
-        return {"loss": match + apart, "match": match.detach(), "apart": apart.detach()}
+                english, names = encode_texts(clip.text, [*texts, *wordings(0, rng)]).tensor_split([len(texts)])
+            said, said_names = encode_texts(tower, [*texts_zh, *wordings(1, rng)]).tensor_split([len(texts)])
+        scale = clip.logit_scale.detach().exp()
+        match = info_nce(seen[rows], said, scale, true_of(facts, about))
+        away = (1 - F.cosine_similarity(said, english)).mean() + (1 - F.cosine_similarity(said_names, names)).mean()
+        same, apart = told_apart(F.normalize(said_names, dim=-1).unflatten(0, (2, -1)), scale)
+        parts = {"match": match, "away": away, "same": 0.5 * same, "apart": 10 * apart}
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     return optimise(tower, loss_of, name="tiny_clip_zh", num_stills=len(stills.attributes), seed=seed, **options)
 
 
 @contextmanager
 def fast() -> Iterator[None]:
-    """bf16 autocast with unfused attention: on processors with AVX512-BF16 this takes two thirds of the time of fp32,
-    while the backward pass of fused attention takes seven times as long in bf16 as in fp32 (torch 2.13)."""
-    with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
+    """bf16 autocast with unfused attention where the processor has AVX512-BF16, which takes two thirds of the time of
+    fp32, while the backward pass of fused attention takes seven times as long in bf16 as in fp32 (torch 2.13).
+    Elsewhere fp32, since bf16 takes eight times as long there."""
+    if torch.cpu._is_avx512_bf16_supported():
+        with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
+            yield
+    else:
         yield
 
 
@@ -252,15 +351,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the two models, record.json, log.jsonl, checkpoints")
     parser.add_argument("--stills", type=Path, help="folder of the stills, 38 kB each; default: OUT/stills")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--num-stills", type=int, default=40_000)
-    parser.add_argument("--steps", type=int, default=2000, help="of the CLIP")
+    parser.add_argument("--version", choices=("1", "2"), default="2", help="of ActionWorld")
+    parser.add_argument("--num-stills", type=int, default=200_000)
+    parser.add_argument("--steps", type=int, default=3200, help="of the CLIP")
     parser.add_argument("--steps-zh", type=int, default=1000, help="of the Chinese text tower")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--keep", type=int, default=16, help="patches encoded of 49 at first; see `num_kept`")
-    parser.add_argument("--num-threads", type=int, default=1)
+    parser.add_argument("--num-threads", type=int, default=2, help="and processes that draw")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.num_threads)
+    cv2.setNumThreads(1)  # such small images are not worth sharing
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
     started, commit = time.time(), records.commit()  # now: it may change until the end
@@ -269,25 +370,32 @@ def main(argv: Sequence[str] | None = None) -> None:
         with (out / "log.jsonl").open("a") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    stills = draw_stills(args.stills or out / "stills", args.num_stills, seed=args.seed)
+    stills = draw_stills(
+        args.stills or out / "stills", args.num_stills, seed=args.seed, version=args.version,
+        num_processes=args.num_threads,
+    )  # fmt: skip
+    some = slice(20_000)
     rng = np.random.default_rng([args.seed, 4])
-    texts, texts_zh, _ = zip(*(say(a, rng) for a in stills.attributes[:20_000]), strict=True)
+    texts, texts_zh, _ = zip(*(say(a, rng) for a in stills[some].attributes), strict=True)
     labels, labels_zh = label_texts()
     options = {"out": out, "batch_size": args.batch_size, "lr": args.lr, "seed": args.seed, "log": log}
     torch.manual_seed(args.seed)
-    model, clip = build_clip([*texts, *(t.format(name) for name in labels for t in TEMPLATES)])
-    hours = {"tiny_clip": train_english(clip, stills, keep=args.keep, steps=args.steps, **options)}
+    model, clip = build_clip([*texts, *_templated(labels, 0), *_templated(reworded(0), 0)])
+    hours = {"stills": stills.core_hours}
+    hours["tiny_clip"] = train_english(clip, stills, keep=args.keep, steps=args.steps, **options)
     store_clip(model, clip, out / "tiny_clip")
     clip = load_clip(out / "tiny_clip")
 
-    some = slice(20_000)
     torch.manual_seed(args.seed)
-    model, tower = build_chinese([*texts_zh, *labels_zh, *TEMPLATES_ZH], out / "tiny_clip_zh")
+    model, tower = build_chinese([*texts_zh, *_templated([*labels_zh, *reworded(1)], 1)], out / "tiny_clip_zh")
     hours["tiny_clip_zh"] = train_chinese(tower, clip, stills[some], steps=args.steps_zh, **options)
     model.logit_scale.data.copy_(clip.logit_scale)
     store_chinese(model, tower, out / "tiny_clip_zh")
     tower = load_chinese_text(out / "tiny_clip_zh")
 
+    folders = ("tiny_clip", "tiny_clip_zh")
+    versions: tuple[Version, ...] = ("1", "2")
+    held_out = {version: held_out_stills(NUM_HELD_OUT, version) for version in versions}
     record = {
         "result": "tiny_clip",
         **records.provenance(seed=args.seed, started=started),
@@ -296,21 +404,37 @@ def main(argv: Sequence[str] | None = None) -> None:
         "options": {k: v for k, v in vars(args).items() if k not in ("out", "stills")},
         "core_hours": {key: round(value, 3) for key, value in hours.items()},
         "data": {
-            "world_version": VERSION, "num_stills": args.num_stills, "stills_sha256": stills.sha256,
+            "world_version": args.version, "num_stills": args.num_stills, "stills_sha256": stills.sha256,
             "labels_sha256": hashlib.sha256("\n".join([*labels, *labels_zh]).encode()).hexdigest(),
         },
         "models": {
             "tiny_clip": {"image_parameters": _size(clip.image), "text_parameters": _size(clip.text)},
             "tiny_clip_zh": {"text_parameters": _size(tower)},
         },
-        "files": {f"{f}/{name}": sha for f in hours for name, sha in sha256_of(out / f).items()},
-        "bytes": sum(p.stat().st_size for f in hours for p in (out / f).iterdir()),
+        "files": {f"{f}/{name}": sha for f in folders for name, sha in sha256_of(out / f).items()},
+        "bytes": sum(p.stat().st_size for f in folders for p in (out / f).iterdir()),
+        "names": {"how": _about(measure_names), **measure_names(clip, tower)},
         "held_out": {
-            "fold": HELD_OUT_FOLD, "num_stills": NUM_HELD_OUT, "how": (measure.__doc__ or "").split("\n\n")[1],
-            **measure(clip, tower, held_out_stills(NUM_HELD_OUT)),
+            "fold": HELD_OUT_FOLD, "num_stills": NUM_HELD_OUT, "how": _about(measure),
+            "how_changed": _about(measure_changes),
+            **{
+                f"version {version}": {
+                    **measure(clip, tower, of, version), "class of changed stills": measure_changes(clip, of)
+                }
+                for version, of in held_out.items()
+            },
         },
     }  # fmt: skip
     records.write(out / "record.json", record)
+
+
+def _templated(texts: Sequence[str], language: int) -> list[str]:
+    return [template.format(text) for text in texts for template in ALL_TEMPLATES[language]]
+
+
+def _about(measured: Callable[..., Any]) -> str:
+    """The part of a docstring that says how something is measured."""
+    return inspect.cleandoc(measured.__doc__ or "").split("\n\n")[-1]
 
 
 def _size(module: nn.Module) -> int:

@@ -1,25 +1,34 @@
 """The stills that the tiny CLIP is trained on, as memory-mapped files, and the held-out stills it is measured on.
 
-Letters: N stills, S side in pixels, P patches of a still.
+Letters: N stills, S side in pixels, M side of a mask in cells.
 """
 
 import hashlib
 import json
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from actionprompt import files
+from actionprompt.world.augment import CELL_PX
 from actionprompt.world.sayings import Attributes
-from actionprompt.world.scene import VERSION
-from actionprompt.world.stills import Still, still
+from actionprompt.world.scene import Version
+from actionprompt.world.stills import Still, moments, still
 
 SIDE_PX, PATCH_PX = 112, 16
 HELD_OUT_FOLD = 4
-_CHUNK = 2000
-"""Stills drawn between two writes to disk."""
+MOMENTS = 4
+"""Stills of one scene; each of them takes half the time of a scene of its own."""
+CHUNK = 2000
+"""Stills that are stored together, a multiple of `MOMENTS`; drawing is resumed at a chunk."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +36,14 @@ class Stills:
     """The training images and what is known about each."""
 
     images: UInt8[np.ndarray, "N S S 3"]
-    figures: UInt8[np.ndarray, "N P"]
-    """Which share of each patch shows the person or a prop, scaled to 0..255."""
-    attributes: list[Attributes]
+    masks: UInt8[np.ndarray, "N M M"]
+    """How much of each cell of `CELL_PX` pixels shows the people or a prop, 0..255."""
+    attributes: Sequence[Attributes]
+    core_hours: float = 0.0
+    """What drawing them took, over all runs and processes."""
 
     def __getitem__(self, rows: slice) -> "Stills":
-        return Stills(self.images[rows], self.figures[rows], self.attributes[rows])
+        return Stills(self.images[rows], self.masks[rows], self.attributes[rows])
 
     @property
     def sha256(self) -> str:
@@ -43,43 +54,79 @@ class Stills:
         return digest.hexdigest()
 
 
-def draw_stills(folder: Path, num_stills: int, *, seed: int) -> Stills:
-    """Stills of fold 0 as memory maps; stills on disk are reused, and the next call resumes an interrupted one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"stills_v{VERSION}_seed{seed}_{num_stills}"
+def draw_stills(folder: Path, num_stills: int, *, seed: int, version: Version = "2", num_processes: int = 1) -> Stills:
+    """Stills of fold 0 as memory maps; chunks on disk are reused, so the next call resumes an interrupted one.
+
+    With `num_processes` > 1 Python processes are started, so a script needs the usual `if __name__ == "__main__"`.
+    """
+    here = folder / f"stills_v{version}_seed{seed}_{num_stills}"
+    here.mkdir(parents=True, exist_ok=True)
+    _memory(here, num_stills)
+    jobs = [(here, num_stills, seed, version, part, num_processes, os.getpid()) for part in range(num_processes)]
+    if num_processes == 1:
+        _draw_part(*jobs[0])
+    else:
+        spawn = multiprocessing.get_context("spawn")
+        processes = [spawn.Process(target=_draw_part, args=job, daemon=True) for job in jobs]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        if any(codes := [process.exitcode for process in processes]):
+            raise RuntimeError(f"drawing stopped with exit codes {codes}; the next call resumes it")
+    chunks = [json.loads(_table(here, start).read_text()) for start in range(0, num_stills, CHUNK)]
+    attributes = [about for chunk in chunks for about in chunk["attributes"]]
+    return Stills(*_memory(here, num_stills), attributes, sum(chunk["seconds"] for chunk in chunks) / 3600)
+
+
+def _memory(here: Path, num_stills: int) -> tuple[np.memmap, np.memmap]:
+    """The files of images and masks, created if they do not exist."""
 
     def memory(kind: str, *shape: int) -> np.memmap:
-        file = folder / f"{name}_{kind}.npy"
-        mode: Any = "r+" if file.exists() else "w+"
-        return np.lib.format.open_memmap(file, mode=mode, dtype=np.uint8, shape=(num_stills, *shape))
+        mode: Any = "r+" if (here / kind).exists() else "w+"
+        return np.lib.format.open_memmap(here / kind, mode=mode, dtype=np.uint8, shape=(num_stills, *shape))
 
-    grid = SIDE_PX // PATCH_PX
-    images, figures = memory("images", SIDE_PX, SIDE_PX, 3), memory("figures", grid**2)
-    table = folder / f"{name}.jsonl"
-    attributes = [json.loads(line) for line in table.read_text().splitlines()] if table.exists() else []
-    while len(attributes) < num_stills:
-        start, end = len(attributes), min(len(attributes) + _CHUNK, num_stills)
-        for index in range(start, end):
-            drawn = still(1_000_000 * seed + index, size_px=SIDE_PX)
-            on_black = still(1_000_000 * seed + index, size_px=SIDE_PX, on_black=True)
-            covered = (on_black.image.max(-1) > 6).reshape(grid, PATCH_PX, grid, PATCH_PX)
-            images[index] = drawn.image
-            figures[index] = (255 * covered.mean((1, 3))).astype(np.uint8).flatten()
-            attributes.append(drawn.attributes)
+    cells = SIDE_PX // CELL_PX
+    return memory("images.npy", SIDE_PX, SIDE_PX, 3), memory("masks.npy", cells, cells)
+
+
+def _table(here: Path, start: int) -> Path:
+    """The attributes of a chunk; the file exists once its images are on disk."""
+    return here / f"from{start:07d}.json"
+
+
+def _draw_part(
+    here: Path, num_stills: int, seed: int, version: Version, part: int, num_parts: int, parent: int
+) -> None:
+    """Draws every `num_parts`-th chunk, from chunk `part`; stops when the process `parent` has ended."""
+    cv2.setNumThreads(1)  # such small images are not worth sharing
+    images, masks = _memory(here, num_stills)
+    for start in range(part * CHUNK, num_stills, num_parts * CHUNK):
+        if _table(here, start).exists():
+            continue
+        if parent not in (os.getpid(), os.getppid()):
+            return
+        began, end, attributes = time.process_time(), min(start + CHUNK, num_stills), []
+        for first in range(start, end, MOMENTS):
+            scene = moments((1_000_000 * seed + first) // MOMENTS, MOMENTS, size_px=SIDE_PX, version=version)
+            for index, drawn in enumerate(scene[: end - first], start=first):
+                cells = drawn.figure.reshape(SIDE_PX // CELL_PX, CELL_PX, SIDE_PX // CELL_PX, CELL_PX)
+                images[index], masks[index] = drawn.image, cells.mean((1, 3))
+                attributes.append(drawn.attributes)
         images.flush()
-        figures.flush()
-        with table.open("a") as file:
-            file.writelines(json.dumps(a) + "\n" for a in attributes[start:])
-    return Stills(images, figures, attributes)
+        masks.flush()
+        with files.replacing(_table(here, start)) as temporary:
+            chunk = {"seconds": time.process_time() - began, "attributes": attributes}
+            temporary.write_text(json.dumps(chunk, ensure_ascii=False), encoding="utf-8")
 
 
-def held_out_stills(num_stills: int) -> list[Still]:
+def held_out_stills(num_stills: int, version: Version = "2") -> list[Still]:
     """Stills of actors and backgrounds that do not occur in training; no caption occurs twice, in either language."""
     found: list[Still] = []
     seen: set[str] = set()
     seed = 0
     while len(found) < num_stills:
-        drawn = still(seed, size_px=SIDE_PX, fold=HELD_OUT_FOLD)
+        drawn = still(seed, size_px=SIDE_PX, fold=HELD_OUT_FOLD, version=version)
         if not {drawn.caption, drawn.caption_zh} & seen:
             found.append(drawn)
             seen |= {drawn.caption, drawn.caption_zh}
