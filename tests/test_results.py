@@ -4,20 +4,44 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from actionprompt.study import pages, tables
+from actionprompt.metrics import wilson
+from actionprompt.study import claims, pages, paired, tables
+from actionprompt.world import actions
 
 RESULTS = Path(__file__).parents[1] / "results"
+
+
+DATA = {"dataset": "actionworld_v2", "size": "small"}
+NAMES, PAIRS = actions.class_names("2"), actions.pairs("2")
 
 
 def record(method, variant="", seed=0, protocol="closed-set", shots=None, pair=50.0, **figures):
     test = {"by_kind": {kind: {"percent": pair} for kind in ("still", "cyclic", "reversible", "pair")}}
     return {
-        "dataset": "actionworld", "size": "small", "method": method, "variant": variant, "seed": seed,
+        **DATA, "method": method, "variant": variant, "seed": seed, "core_hours": 0.25,
+        "backbone": {"name": "tiny", "sha256": "1"},
         "plan": {"protocol": protocol, "shots": shots}, "figures": figures, "trained_parameters": 1234567,
         "metrics": {"split1": {"test": test, "scene_bias": {"by_kind": {"pair": {"percent": 1.0}}}}},
     }  # fmt: skip
+
+
+def with_bits(made, each=25, **share):
+    """The record with a list of `each` clips per class for every test in `share`, of which that share is right."""
+    tests, described = {}, {}
+    for number, (test, wanted) in enumerate(share.items()):
+        rng = np.random.default_rng([made["seed"], number])
+        right = (rng.random(len(NAMES) * each) < wanted).tolist()
+        own = [ok for name, row in zip(NAMES, np.reshape(right, (-1, each)).tolist()) for ok in row
+               if any(name in pair for pair in PAIRS)]  # fmt: skip
+        kinds = {"pair": {"percent": 100 * np.mean(own), "clips": len(own)}}
+        tests[test] = {"right": paired.to_hex(right), "num_clips": len(right), "right_pair": paired.to_hex(own),
+                       "by_kind": kinds}  # fmt: skip
+        described[test] = {"sha256": test}
+    plan = {**made["plan"], "parts": {"split1": {"tests": described}}}
+    return {**made, "plan": plan, "metrics": {"split1": tests}}
 
 
 RECORDS = [
@@ -47,23 +71,118 @@ def test_the_leaderboard_has_every_entry_with_mean_and_deviation_of_its_own_prot
     assert "old" not in text
     assert "written by hand" in text
     (flow,) = rows(text, "`seeing_in_flowing`")
-    assert flow[:5] == ["`seeing_in_flowing`", "1,234,567", "61.0 ± 1.0", "50.0 ± 0.0", "71.0 ± 1.0"]
-    assert flow[5:9] == ["32.0", "34.0", "", ""]
+    assert flow[:6] == ["`seeing_in_flowing`", "1,234,567", "61.0 ± 1.0", "50.0 ± 0.0", "", "71.0 ± 1.0"]
+    assert flow[6:] == ["34.0", "", "", "", ""]
     (zero,) = rows(text, "`zeroshot`")
-    assert zero[2:5] == ["48.0", "47.0", "50.0"]
+    assert zero[2:6] == ["48.0", "47.0", "", "50.0"]
     assert not rows(text, "`vita_clip`"), "an entry without records"
     assert (tmp_path / "leaderboard.png").stat().st_size > 5000
 
 
+def test_an_interval_is_shown_where_the_records_say_which_clips_are_right(tmp_path):
+    share = {"test": 0.6, "scene_bias": 0.3, "background": 0.4}
+    made = [with_bits(record("vifi_clip", seed=s, accuracy=60.0, scene_bias=30.0, background=40.0), **share)
+            for s in range(3)]  # fmt: skip
+    (row,) = rows(pages.fill(page("leaderboard"), made, tmp_path), "`vifi_clip`")
+    assert all(re.fullmatch(r"\d+\.\d ± \d+\.\d \(\d+–\d+\)", cell) for cell in row[2:6]), row
+    low, high = map(int, re.findall(r"(\d+)–(\d+)", row[2])[0])
+    assert low in range(56, 60)
+    assert high in range(61, 65)
+    (single,) = rows(pages.fill(page("leaderboard"), made[:1]), "`vifi_clip`")
+    low, high = map(int, re.findall(r"(\d+)–(\d+)", single[2])[0])
+    right = int(paired.read(made[0], "test").sum())
+    assert (low, high) == pytest.approx(wilson(right, 1000), abs=1)
+
+
+def claim_rows(world):
+    return {row[0]: row for row in rows(pages.fill(page("claims"), world), "")[2:]}
+
+
+def test_a_claim_is_judged_by_interval_and_by_seed():
+    better, worse, equal = 0.62, 0.5, 0.5
+    world = [
+        with_bits(record(method, variant, seed=s, accuracy=1.0), test=share)
+        for method, variant, share in (
+            ("mip_clip", "", better),
+            ("mip_clip", "no_vmp", worse),
+            ("dual_semantic_tpr", "", equal),
+            ("dual_semantic_tpr", "prompts_beta", better),
+            ("vita_clip", "", better),
+        )
+        for s in range(3)
+    ] + [with_bits(record("mip_clip", "no_dfr", accuracy=1.0), test=worse)]
+    for number, made in enumerate(world):  # entries of one seed differ, too
+        right = np.roll(paired.read(made, "test"), 7 * number)
+        made["metrics"]["split1"]["test"]["right"] = paired.to_hex(right.tolist())
+    found = claim_rows(world)
+    assert list(found) == [claim.id for claim in claims.CLAIMS]
+    assert found["M1"][-1] == "holds"
+    assert float(found["M1"][3]) == pytest.approx(12, abs=4)
+    assert found["D3"][-1] == "contradicted"
+    assert found["M4"][-1] == "undecided"
+    assert found["M3"][-1] == "1 of 3 seeds"
+    assert found["M3"][8] == "", "it is corrected with the claims that have all seeds only"
+    assert found["P1"][3:] == ["", "", "", "", "", "", "not run"]
+    assert claim_rows([]).keys() == found.keys()
+
+
+def test_a_seed_of_the_other_sign_leaves_a_claim_undecided():
+    d = paired.Difference(5.0, 1.0, 9.0, 0.01, (8.0, 8.0, -1.0), 0.2)
+    assert claims.verdict(d) == "undecided"
+    assert claims.verdict(paired.Difference(-5.0, -9.0, -1.0, 0.01, (-8.0, -6.0, -1.0), 0.2)) == "contradicted"
+
+
+def test_an_untrained_entry_is_compared_with_every_seed_and_losses_clip_by_clip():
+    tuned = [with_bits(record("vifi_clip", seed=s, accuracy=1.0), test=0.7, scene_bias=0.3, background=0.35)
+             for s in range(3)]  # fmt: skip
+    lists = {"split1": 0.5, "scene_bias split1": 0.5, "background split1": 0.5}
+    frozen = with_bits(record("zeroshot", protocol="zero-shot", accuracy=1.0), **lists) | {"trained_parameters": 0}
+    for name in lists:
+        frozen["plan"]["parts"]["split1"]["tests"][name]["sha256"] = name.split(" ")[0].replace("split1", "test")
+    found = claim_rows([*tuned, frozen])
+    assert found["B1"][-1] == found["B2"][-1] == "holds"
+    (row,) = rows(pages.fill(page("leaderboard"), [frozen]), "`zeroshot`")
+    pair = frozen["metrics"]["split1"]["split1"]["by_kind"]["pair"]["percent"]
+    assert row[5].startswith(f"{pair:.1f} ("), "that of `test` alone"
+    test, moved, still = (paired.read(tuned[0], "test"), paired.read(tuned[0], "background"), frozen)
+    lost = test.mean() - moved.mean()
+    own = paired.read(still, "test").mean() - paired.read(still, "background").mean()
+    assert float(found["B2"][5].split()[0]) == pytest.approx(100 * (lost - own), abs=0.06)
+    tuned[0]["plan"]["parts"]["split1"]["tests"]["scene_bias"]["sha256"] = "other"
+    with pytest.raises(ValueError, match="B1: its two entries were tested on different clips or backbones"):
+        claim_rows([*tuned, frozen])
+
+
+def test_the_smallest_effect_is_stated_for_every_claim():
+    found = {row[0]: row for row in rows(pages.fill(page("claims to test"), []), "")[2:]}
+    assert found["M1"][-2:] == ["1,000", "4.0"]
+    assert found["M2"][-2] == "500"
+    assert found["M5"][-2] == "500"
+    assert all(2 < float(row[-1]) < 8 for row in found.values())
+    text = (RESULTS / "claims.md").read_text(encoding="utf-8")
+    assert all(f"| {claim.id} | {claim.text} |" in text for claim in claims.CLAIMS)
+
+
+def test_trials_and_core_hours_are_summed(tmp_path):
+    trials = [{"lr": lr, "epochs": 2, "val": 100 * lr, "core_hours": 0.1} for lr in (1e-4, 1e-3)]
+    choices = {"choices": {"mip_clip": {"lr": 1e-3, "epochs": 2, "trials": trials}}}
+    text = pages.fill(page("trials", "core hours"), RECORDS[:5], None, {"choices": choices})
+    assert [row[-2] for row in rows(text, "`mip_clip`")] == ["", "yes"]
+    assert [row[1:] for row in rows(text, "")[4:] if row[0] in ("trials", "seed 0", "other seeds", "all")] == [
+        ["2", "0.20"], ["3", "0.75"], ["2", "0.50"], ["7", "1.45"],
+    ]  # fmt: skip
+    assert tables.NO_RECORDS in pages.fill(page("trials"), [])
+
+
 def test_an_entry_is_shown_where_it_has_records_and_a_table_without_records_says_so():
-    parts = ("leaderboard", "kinds", "few-shot", "base-to-novel", "tables actionworld", "ablations mip_clip")
+    parts = ("leaderboard", "kinds", "few-shot", "base-to-novel", "tables actionworld_v2", "ablations mip_clip")
     text = pages.fill(page(*parts[:4]), RECORDS)
     shown = [row[0] for row in rows(text.split("generated: kinds")[1].split("<!-- end")[0], "`")]
     assert shown == ["`zeroshot`", "`zeroshot linear`", "`seeing_in_flowing`"], "others ran few-shot only"
     assert "| - " not in text
-    other = {**RECORDS[0], "dataset": "actionworld", "size": "full"}
-    text = pages.fill(page(*parts[:4], parts[5]), [other])
-    assert text.count(tables.NO_RECORDS) == 5
+    for other in ({"size": "full"}, {"dataset": "actionworld"}, {"figures": {"val": 50.0}}):
+        text = pages.fill(page(*parts[:4], parts[5]), [{**RECORDS[0], **other}])
+        assert text.count(tables.NO_RECORDS) == 5
     assert "| " not in text
 
 
@@ -197,7 +316,10 @@ def test_accuracy_within_pairs_is_shown_next_to_cost(tmp_path):
 
 def test_links_of_the_pages_resolve():
     found = [(path, link) for path in RESULTS.glob("*.md") for link in links(path)]
-    assert len(found) > 300, "every record is linked"
+    linked = {link for path, link in found if path.name == "README.md"}
+    records = [path.relative_to(RESULTS).as_posix() for path in RESULTS.glob("records/*/*/*.json")]
+    assert records
+    assert not set(records) - linked, "every record is linked"
     assert not [(path.name, link) for path, link in found if not (path.parent / link).is_file()]
 
 

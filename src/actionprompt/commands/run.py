@@ -63,6 +63,9 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
         """Also test after these epochs of the training; the record and a plot show accuracy by epochs."""
         also: tuple[str, ...] = ()
         """Parts to test on in addition to `test`: `scene_bias` for ActionWorld's test set with the scenes changed."""
+        test_part: str = "test"
+        """For closed-set and few-shot, the part to test on in place of `test`: one on which settings are chosen, such
+        as ActionWorld's `val`."""
         backbone: str = AUTO
         """`auto` is openai/clip-vit-base-patch16, fetched once; for ActionWorld's clips `tiny`, which is embedded. Or a
         folder, an OpenAI .pt file, another name on the hub, or a run whose tuned towers are used."""
@@ -85,7 +88,7 @@ def read(args: Sequence[str]) -> tuple[Chosen, Any]:
         def check(self) -> None:
             """Raise ValueError for lists of clips that cannot be read, without running anything."""
             for split in self.splits:
-                for part in ("test", *self.also, *(() if self.protocol == "zero-shot" else ("train",))):
+                for part in (self.test_part, *self.also, *(() if self.protocol == "zero-shot" else ("train",))):
                     self.load(split, part)
 
     return chosen, parse(Run, args[1:], f"run {chosen.name}", describe_choices(chosen))
@@ -113,7 +116,7 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
         plan = protocols.plan(
             options.protocol, options.load, splits=options.splits, shots=options.shots or 16, seed=seed,
             published=options.published, also=options.also, views=(options.data.num_clips, options.data.num_crops),
-            trained_on=trained_on, hold_out=train.hold_out,
+            trained_on=trained_on, hold_out=train.hold_out, test_part=options.test_part,
         )  # fmt: skip
         path = options.out / experiment.record_path(
             plan, chosen.name, chosen.variant, dataset=options.clips.dataset, size=options.clips.size, seed=seed

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from actionprompt.config import DataConfig, Progress, TrainConfig, to_json
 from actionprompt.evaluation import Report, evaluate
 from actionprompt.method import Method
 from actionprompt.resume import check_finished
-from actionprompt.study.protocols import Part, Plan, summarise
+from actionprompt.study.paired import to_hex
+from actionprompt.study.protocols import Part, Plan, own_part, summarise
 from actionprompt.training import FROM_FLOW, FROM_PIXELS, Step, input_of, planned, train, used_data
 from actionprompt.weights import AUTO, load_clip
 from actionprompt.world.drawn import tiny_warnings
@@ -65,7 +67,8 @@ def run(
     (zero-shot); `start_from` is one whose weights every training starts from (`checkpoint.start_from`). `keep` is
     called with part name, test name and report after each test. With `at_epochs`, the first test of each part is also
     run after these epochs of the training, and the record's `by_epoch` has the top-1 accuracies. The record's `figures`
-    are percentages; `variant`, `recipe` and `dataset` are the names it is stored under.
+    are percentages, its `core_hours` the processor time of this process and the ones it started; `variant`, `recipe`
+    and `dataset` are the names it is stored under.
 
     Under `accelerate launch` every process must call this, and every process gets the record.
 
@@ -74,7 +77,7 @@ def run(
             training, epochs beyond the last, a finished part of a run with other options, or another process that
             writes to the folder.
     """
-    started, folder, callbacks = time.time(), Path(folder), callbacks or Callbacks()
+    started, cpu_s, folder, callbacks = time.time(), sum(os.times()[:4]), Path(folder), callbacks or Callbacks()
     if any(not 1 <= epoch <= train_config.epochs for epoch in at_epochs):
         raise ValueError(f"expected at_epochs within the {train_config.epochs} epochs, got {tuple(at_epochs)}")
     config = config if config is not None else methods.get(method).Config()
@@ -135,6 +138,7 @@ def run(
                 metrics.setdefault(part.name, {})[name] = _numbers(report, dataset)
     return {
         **records.provenance(seed=train_config.seed, started=started),
+        "core_hours": round((sum(os.times()[:4]) - cpu_s) / 3600, 4),
         "dataset": dataset,
         "method": method,
         "variant": variant,
@@ -244,9 +248,12 @@ def _read_epochs(path: Path, epochs: Sequence[int], test: ClipList, config: Data
 def record_path(plan: Plan, method: str, variant: str, *, dataset: str, size: str | None, seed: int) -> Path:
     """Path of a run's record below the folder of records: `<data set>/<protocol>/<method>[-<variant>]-s<seed>.json`.
 
-    The protocol's folder name includes the shots, that of the data set its size."""
+    The protocol's folder name includes the shots and the part tested on where that is not `test`, that of the data set
+    its size."""
     folder = "-".join(filter(None, [dataset, size]))
-    protocol = plan.protocol + (f"-k{plan.shots}" if plan.shots else "")
+    own = "" if plan.protocol == "base-to-novel" else own_part(next(iter(plan.parts[0].tests)))
+    shots, part = f"k{plan.shots}" if plan.shots else "", own if own != "test" else ""
+    protocol = "-".join(filter(None, [plan.protocol, shots, part]))
     return Path(folder, protocol, "-".join(filter(None, [method, variant])) + f"-s{seed}.json")
 
 
@@ -261,8 +268,10 @@ def differences(path: Path, here: dict[str, Any]) -> list[str]:
 
 
 def _numbers(report: Report, dataset: str) -> dict[str, Any]:
-    """A report without scores and confusion matrix; with accuracies by kind if the data set has kinds of classes."""
-    m = report.metrics
+    """A report without scores and confusion matrix. `right` tells which clips are classified correctly, in the order of
+    the list (`paired.from_hex`). If the data set has kinds of classes, also accuracies by kind, and `right_pair`: of
+    the clips of reversible pairs, which score higher for their own class than for its reversal."""
+    m, right = report.metrics, correct(report)
     numbers = {
         "top1": m.top1,
         "top5": m.top5 if m.top5 == m.top5 else None,
@@ -270,25 +279,45 @@ def _numbers(report: Report, dataset: str) -> dict[str, Any]:
         "calibration_error": m.calibration_error if m.calibration_error == m.calibration_error else None,
         "num_clips": m.num_clips,
         "unreadable": [item.key for item in report.broken],
+        "right": to_hex(list(right.values())),
     }
-    module = datasets.get(dataset) if dataset in datasets.names() else None
-    return numbers | (by_kind(report, module) if hasattr(module, "KIND") else {})
+    module: Any = datasets.get(dataset) if dataset in datasets.names() else None
+    if not hasattr(module, "KIND"):
+        return numbers
+    pair = correct_in_pairs(report, module.PAIRS)
+    return numbers | ({"right_pair": to_hex(list(pair.values()))} if pair else {}) | by_kind(report, module)
+
+
+def correct(report: Report) -> dict[str, bool]:
+    """By clip key, in the order of the list: whether its class has the highest score. An unreadable clip is wrong."""
+    answers = {key: report.probabilities.get(key) for key in report.labels}
+    return {
+        key: row is not None and max(range(len(row)), key=row.__getitem__) == report.labels[key]
+        for key, row in answers.items()
+    }
+
+
+def correct_in_pairs(report: Report, pairs: Sequence[tuple[str, str]]) -> dict[str, bool]:
+    """The same of the clips of reversible pairs that are both among the classes: whether the clip's class scores higher
+    than its reversal."""
+    names = report.class_names
+    reverse = {a: names.index(b) for one, two in pairs for a, b in ((one, two), (two, one)) if {one, two} <= {*names}}
+    found = {}
+    for key, label in report.labels.items():
+        row, other = report.probabilities.get(key), reverse.get(names[label])
+        if other is not None:
+            found[key] = row is not None and row[label] > row[other]
+    return found
 
 
 def by_kind(report: Report, module: Any) -> dict[str, Any]:
-    """Top-1 accuracy by kind of class, in percent, with the number of correct and of all clips. `pair` counts the clips
-    of reversible pairs whose own class scores higher than its reversal (chance 50 %). `module` is a data set with
-    `KIND` and `PAIRS`."""
-    names = report.class_names
+    """Top-1 accuracy by kind of class, in percent, with the number of correct and of all clips, for every kind that the
+    list has clips of. `pair` counts the clips of reversible pairs whose own class scores higher than its reversal
+    (chance 50 %). `module` is a data set with `KIND` and `PAIRS`."""
     kinds: dict[str, list[bool]] = {}
-    pair: list[bool] = []
-    reverse = {a: b for one, two in module.PAIRS for a, b in ((one, two), (two, one))}
-    for key, label in report.labels.items():
-        row, name = report.probabilities.get(key), names[label]
-        right = row is not None and max(range(len(row)), key=row.__getitem__) == label
-        kinds.setdefault(module.KIND[name], []).append(right)
-        if name in reverse and reverse[name] in names:
-            pair.append(row is not None and row[label] > row[names.index(reverse[name])])
+    for key, right in correct(report).items():
+        kinds.setdefault(module.KIND[report.class_names[report.labels[key]]], []).append(right)
+    pair = list(correct_in_pairs(report, module.PAIRS).values())
 
     def share(answers: list[bool]) -> dict[str, float]:
         return {"percent": 100 * sum(answers) / len(answers), "right": sum(answers), "clips": len(answers)}

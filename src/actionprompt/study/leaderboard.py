@@ -2,48 +2,38 @@
 
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from actionprompt import methods, papers
 from actionprompt.paper import Ablation
-from actionprompt.study import bench, plots, tables
+from actionprompt.study import bench, paired, plots, tables
+from actionprompt.study.protocols import own_part
+from actionprompt.world import actions
+
+DATASET, SIZE = "actionworld_v2", "small"
+VERSION: actions.Version = "2"
 
 
-def world_records(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [record for record in records if record["dataset"] == "actionworld" and record.get("size") == "small"]
+def world_records(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records of the leaderboard's data set and size, without those tested on `val`."""
+    return [
+        dict(record)
+        for record in records
+        if record["dataset"] == DATASET and record.get("size") == SIZE and "val" not in record["figures"]
+    ]
 
 
 ENTRIES = [("zeroshot", ""), ("zeroshot", "linear"), ("zeroshot", "transformer")]
 """Entries of the leaderboard next to the full methods: frozen CLIP, and two heads on its frame embeddings."""
-SHOTS = (2, 4, 8, 16)
-MARK = " †"
-"""On entries in `OUTDATED`."""
-
-
-_CONTEXTS = "the contexts now start as the paper ticks them, four tokens from words; here all sixteen were random"
-OUTDATED: dict[tuple[str, str], str] = {
-    ("promptlearner_clip", variant): _CONTEXTS
-    for variant in ("", "without_interaction", "loss_0_1_1", "loss_1_1_0", "loss_1_0_1", "frozen", "text_only",
-                    "vision_only")
-} | {
-    ("promptlearner_clip", "words"): "an option that is gone: four contexts, all from words",
-} | {
-    ("dual_semantic_tpr", f"{network}_no_residual"): "without the residual all prompts started at zero"
-    for network in ("tada", "c3d", "r2plus1d")
-}  # fmt: skip
-"""Entries whose records were made before a fault was mended, and what changed; they are marked until measured anew."""
-
-
-def outdated(world: Sequence[dict[str, Any]]) -> str:
-    """The entries with records that a later correction touches."""
-    reasons: dict[str, list[str]] = {}
-    for entry, reason in OUTDATED.items():
-        if any((record["method"], record["variant"]) == entry for record in world):
-            reasons.setdefault(reason, []).append(row_name(*entry).removesuffix(MARK))
-    return "\n".join(f"- {', '.join(names)}: {reason}" for reason, names in reasons.items()) or tables.NO_RECORDS
+KINDS = ("still", "cyclic", "reversible", "interaction", "pair")
+"""Columns of `kinds`, where the records have them."""
+SHOTS = (4, 16)
 
 
 def entries() -> list[tuple[str, str]]:
@@ -52,31 +42,38 @@ def entries() -> list[tuple[str, str]]:
 
 
 def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
-    """Every entry under every protocol, in percent; `pair`: the class scores higher than its own reversal (chance
-    50)."""
-    columns: dict[str, Callable[[str, str], list[float]]] = {
-        "closed-set": lambda m, v: figure_values(world, m, v, "accuracy", "closed-set", "zero-shot"),
-        "scene bias": lambda m, v: figure_values(world, m, v, "scene_bias", "closed-set", "zero-shot"),
-        "pair": lambda m, v: kind_percents(world, m, v, "pair", "closed-set", "zero-shot"),
+    """Every entry under every protocol, in percent, with the 95 % interval; `pair`: the class scores higher than its
+    own reversal (chance 50)."""
+    closed = ("closed-set", "zero-shot")
+    columns: dict[str, Callable[[str, str], tuple[list[float], str]]] = {
+        "closed-set": lambda m, v: figures_cell(world, m, v, "accuracy", "test", *closed),
+        "scene bias": lambda m, v: figures_cell(world, m, v, "scene_bias", "scene_bias", *closed),
+        "background": lambda m, v: figures_cell(world, m, v, "background", "background", *closed),
+        "pair": lambda m, v: with_interval(
+            kind_percents(world, m, v, "pair", *closed), select(world, m, v, closed, None), "test",
+            "right_pair",
+        ),
         **{
-            f"K={k}": lambda m, v, k=k: figure_values(world, m, v, "accuracy", "few-shot", shots=k)  # type: ignore[misc]
+            f"K={k}": lambda m, v, k=k: figures_cell(world, m, v, "accuracy", "test", "few-shot", shots=k)  # type: ignore[misc]
             for k in SHOTS
         },
-        "base": lambda m, v: figure_values(world, m, v, "base", "base-to-novel"),
-        "novel": lambda m, v: figure_values(world, m, v, "novel", "base-to-novel"),
-        "harmonic mean": lambda m, v: figure_values(world, m, v, "harmonic_mean", "base-to-novel"),
-    }
+        "base": lambda m, v: figures_cell(world, m, v, "base", "base", "base-to-novel"),
+        "novel": lambda m, v: figures_cell(world, m, v, "novel", "novel", "base-to-novel"),
+        "harmonic mean": lambda m, v: figures_cell(world, m, v, "harmonic_mean", "", "base-to-novel"),
+    }  # fmt: skip
     rows = [["entry", "trained parameters", *columns]]
-    shown: dict[str, list[plots.Point | None]] = {name: [] for name in ("closed-set", "scene bias", "pair")}
+    shown: dict[str, list[plots.Point | None]] = {
+        name: [] for name in ("closed-set", "scene bias", "background", "pair")
+    }
     for method, variant in entries():
-        found = {name: column(method, variant) for name, column in columns.items()}
-        same = _select(world, method, variant, ("closed-set", "few-shot", "base-to-novel", "zero-shot"), None)
+        same = select(world, method, variant, ("closed-set", "few-shot", "base-to-novel", "zero-shot"), None)
         if not same:
             continue
+        found = {name: column(method, variant) for name, column in columns.items()}
         trained = f"{same[0]['trained_parameters']:,}"
-        rows.append([row_name(method, variant), trained, *map(tables.mean_std, found.values())])
-        for name, values in shown.items():
-            values.append(point_of(found[name]))
+        rows.append([row_name(method, variant), trained, *(text for _, text in found.values())])
+        for name, points in shown.items():
+            points.append(point_of(found[name][0]))
     if len(rows) == 1:
         return tables.NO_RECORDS
     picture = plot_link(plot_folder, "leaderboard", lambda path: plots.dots(
@@ -86,17 +83,76 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
     return tables.table(rows) + "\n\n" + picture
 
 
+def figures_cell(
+    world: Sequence[dict[str, Any]], method: str, variant: str, figure: str, test: str, *protocols: str,
+    shots: int | None = None,
+) -> tuple[list[float], str]:  # fmt: skip
+    """A figure of each record of an entry, and the text of its cell."""
+    values = figure_values(world, method, variant, figure, *protocols, shots=shots)
+    return with_interval(values, select(world, method, variant, protocols, shots), test)
+
+
+def with_interval(
+    values: list[float], records: Sequence[Mapping[str, Any]], test: str, field: str = "right"
+) -> tuple[list[float], str]:
+    """The values, and `54.2 ± 1.1 (51–57)`: their mean, their standard deviation, the 95 % interval over the clips of
+    `test`, where all records say which clips they have right."""
+    bits = [paired.read(record, test, field) for record in records]
+    if not values or any(row is None for row in bits):
+        return values, tables.mean_std(values)
+    right = np.stack([row for row in bits if row is not None])
+    low, high = paired.interval(right, blocks(test, right.shape[1], of_pairs=field == "right_pair"))
+    return values, f"{tables.mean_std(values)} ({low:.0f}–{high:.0f})"
+
+
+def class_names(test: str) -> tuple[str, ...]:
+    """The classes of a test list. Of classes with equally many clips, the later half is `base` (`protocols`)."""
+    names = actions.class_names(VERSION)
+    half = len(names) // 2
+    return {"novel": names[:half], "base": names[half:]}.get(test, names)
+
+
+def blocks(test: str, num_clips: int, *, of_pairs: bool = False) -> Int[np.ndarray, " C"]:
+    """The block of each clip of a test list, or of its clips of reversible pairs (`paired.twins`)."""
+    return paired.twins(class_names(test), actions.pairs(VERSION), num_clips, of_pairs=of_pairs)
+
+
+def trials(choices: Mapping[str, Any]) -> str:
+    """The trials of every method on `val`, and which was chosen (`benchmarks/experiments/actionworld.py`)."""
+    rows = [["entry", "rate", "epochs", "val, top-1 %", "chosen", "core minutes"]]
+    for name, made in choices.items():
+        for trial in made["trials"]:
+            chosen = (trial["lr"], trial["epochs"]) == (made["lr"], made["epochs"])
+            rows.append([f"`{name}`", f"{trial['lr']:g}", str(trial["epochs"]), f"{trial['val']:.1f}",
+                         "yes" if chosen else "", f"{60 * trial['core_hours']:.1f}"])  # fmt: skip
+    return tables.table(rows) if len(rows) > 1 else tables.NO_RECORDS
+
+
+def core_hours(world: Sequence[Mapping[str, Any]], choices: Mapping[str, Any]) -> str:
+    """The processor time of all records and trials, in core hours."""
+    spent = {
+        "trials": [trial["core_hours"] for made in choices.values() for trial in made["trials"]],
+        "seed 0": [record.get("core_hours") for record in world if record["seed"] == 0],
+        "other seeds": [record.get("core_hours") for record in world if record["seed"] != 0],
+    }
+    known = {name: [hours for hours in found if hours is not None] for name, found in spent.items()}
+    rows = [["runs", "number", "core hours"]]
+    rows += [[name, str(len(found)), f"{sum(found):.2f}"] for name, found in known.items()]
+    every = [hours for found in known.values() for hours in found]
+    return tables.table([*rows, ["all", str(len(every)), f"{sum(every):.2f}"]])
+
+
 def kinds(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
     """Closed-set accuracy by kind of class."""
-    names = ("still", "cyclic", "reversible", "pair")
     found = {
-        entry: {kind: kind_percents(world, *entry, kind, "closed-set", "zero-shot") for kind in names}
+        entry: {kind: kind_percents(world, *entry, kind, "closed-set", "zero-shot") for kind in KINDS}
         for entry in entries()
     }
     found = {entry: percents for entry, percents in found.items() if any(percents.values())}
     if not found:
         return tables.NO_RECORDS
-    rows = [["entry", *names], *([row_name(*e), *map(tables.mean_std, f.values())] for e, f in found.items())]
+    names = [kind for kind in KINDS if any(percents[kind] for percents in found.values())]
+    rows = [["entry", *names], *([row_name(*e), *(tables.mean_std(f[k]) for k in names)] for e, f in found.items())]
     picture = plot_link(plot_folder, "kinds", lambda path: plots.dots(
         path, "ActionWorld small, by kind of class", {k: {"": [point_of(f[k]) for f in found.values()]} for k in names},
         [plain_name(*entry) for entry in found], {"pair": 50.0},
@@ -243,9 +299,9 @@ def _ablation(
     return f"**{ablation.title}**; {protocol}\n\n{tables.table(lines)}\n\n{picture}"
 
 
-def _select(
-    world: Sequence[dict[str, Any]], method: str, variant: str, protocols: Sequence[str], shots: int | None
-) -> list[dict[str, Any]]:
+def select(
+    world: Sequence[Mapping[str, Any]], method: str, variant: str, protocols: Sequence[str], shots: int | None
+) -> list[Mapping[str, Any]]:
     """Records of a method's variant under the first of the protocols that has any."""
     same = [r for r in world if (r["method"], r["variant"]) == (method, variant)]
     for protocol in protocols or [r["plan"]["protocol"] for r in same[:1]]:
@@ -260,22 +316,22 @@ def _select(
 def figure_values(
     world: Sequence[dict[str, Any]], method: str, variant: str, figure: str, *protocols: str, shots: int | None = None
 ) -> list[float]:
-    found = _select(world, method, variant, protocols, shots)
+    found = select(world, method, variant, protocols, shots)
     return [record["figures"][figure] for record in found if figure in record["figures"]]
 
 
 def kind_percents(
     world: Sequence[dict[str, Any]], method: str, variant: str, kind: str, *protocols: str, shots: int | None = None,
-    test: str = "",
+    test: str = "test",
 ) -> list[float]:  # fmt: skip
-    """Percent of one kind of class, on one test list or on all but `scene_bias`; the mean over a record's splits."""
+    """Percent of one kind of class on one test list; the mean over a record's splits."""
     values = []
-    for record in _select(world, method, variant, protocols, shots):
+    for record in select(world, method, variant, protocols, shots):
         tests = [
             numbers["by_kind"][kind]["percent"]
             for part in record["metrics"].values()
             for name, numbers in part.items()
-            if (name == test or not test) and "scene_bias" not in name and kind in numbers.get("by_kind", {})
+            if own_part(name) == test and kind in numbers.get("by_kind", {})
         ]
         if tests:
             values.append(statistics.fmean(tests))
@@ -289,8 +345,7 @@ def point_of(values: Sequence[float]) -> plots.Point | None:
 
 
 def row_name(method: str, variant: str) -> str:
-    name = f"`{method}`" if not variant else f"`{method} {variant}`"
-    return name + (MARK if (method, variant) in OUTDATED else "")
+    return f"`{method} {variant}`" if variant else f"`{method}`"
 
 
 def plain_name(method: str, variant: str) -> str:

@@ -112,8 +112,11 @@ def plan(
     views: tuple[int, int] = (1, 1),
     trained_on: Sequence[str] = (),
     hold_out: float = 0.0,
+    test_part: str = "test",
 ) -> Plan:
     """The plan of a protocol by name, from the options of a run, with one draw in few-shot and base-to-novel.
+
+    `test_part` is tested on in place of `test`: a part such as ActionWorld's `val`, on which settings are chosen.
 
     With `hold_out` (`TrainConfig.hold_out`), closed-set and few-shot also test on the clips that training leaves out.
 
@@ -124,13 +127,17 @@ def plan(
         raise ValueError(f"published lists are for few-shot and base-to-novel, got them for {protocol}")
     if hold_out and protocol not in ("closed-set", "few-shot"):
         raise ValueError(f"hold_out divides the train list of closed-set and few-shot, got it for {protocol}")
+    if test_part != "test" and protocol not in ("closed-set", "few-shot"):
+        raise ValueError(f"test_part belongs to closed-set and few-shot, got {test_part!r} for {protocol}")
     if protocol == "closed-set":
-        made = closed_set(load, splits=splits, also=also, views=views)
+        made = closed_set(load, splits=splits, also=also, views=views, test_part=test_part)
     elif protocol == "few-shot":
         if len(published) > 1:
             raise ValueError(f"few-shot trains once per run: expected one published list, got {len(published)}")
         file = published[0] if published else None
-        made = few_shot(load, shots=shots, seed=seed, published=file, splits=splits, also=also, views=views)
+        made = few_shot(
+            load, shots=shots, seed=seed, published=file, splits=splits, also=also, views=views, test_part=test_part
+        )
     elif protocol == "zero-shot":
         return zero_shot(load, splits=splits, also=also, views=views, trained_on=trained_on)
     else:
@@ -148,11 +155,17 @@ def plan(
 
 
 def closed_set(
-    load: Load, *, splits: Sequence[int] = (1,), also: Sequence[str] = (), views: tuple[int, int] = (1, 1)
+    load: Load,
+    *,
+    splits: Sequence[int] = (1,),
+    also: Sequence[str] = (),
+    views: tuple[int, int] = (1, 1),
+    test_part: str = "test",
 ) -> Plan:
     """Train on the official train list, test on the official test list, of one split or of several (reported as mean).
 
-    `also` names further parts of the data set to test the same model on, such as ActionWorld's `scene_bias`.
+    `also` names further parts of the data set to test the same model on, such as ActionWorld's `scene_bias`;
+    `test_part` replaces `test`.
 
     Raises:
         ValueError: no split or a repeated one, or a clip that is in both train and test.
@@ -163,7 +176,7 @@ def closed_set(
             Part(
                 f"split{split}",
                 load(split=split, part="train"),
-                {part: load(split=split, part=part) for part in ("test", *also)},
+                {part: load(split=split, part=part) for part in (test_part, *also)},
             )
             for split in _distinct(splits)
         ),
@@ -180,11 +193,12 @@ def few_shot(
     splits: Sequence[int] = (1,),
     also: Sequence[str] = (),
     views: tuple[int, int] = (1, 1),
+    test_part: str = "test",
 ) -> Plan:
     """Train on K clips per class of the train list, test on the whole test list of the same split.
 
-    `also` as in `closed_set`. `published` is a list file of `<clip> <id>` lines whose clips and order are used as they
-    are (`read_published`); without it K clips per class are drawn (`draw`).
+    `also` and `test_part` as in `closed_set`. `published` is a list file of `<clip> <id>` lines whose clips and order
+    are used as they are (`read_published`); without it K clips per class are drawn (`draw`).
 
     Raises:
         ValueError: more than one split. Clips drawn from split 1 are partly in the test lists of the other splits (28
@@ -197,7 +211,7 @@ def few_shot(
             "train list are in the test lists of the others, so the mean would leak; use one split"
         )
     train = load(split=splits[0], part="train")
-    tests = {part: load(split=splits[0], part=part) for part in ("test", *also)}
+    tests = {part: load(split=splits[0], part=part) for part in (test_part, *also)}
     chosen = draw(train, shots=shots, seed=seed) if published is None else read_published(published, train, shots=shots)
     part = Part(f"split{splits[0]}", chosen, tests)
     return Plan(
@@ -297,7 +311,8 @@ def summarise(plan: Plan, accuracies: Mapping[str, Mapping[str, float]]) -> dict
     """The protocol's figures from `accuracies[part][test]`, in the unit of the accuracies.
 
     Closed-set, few-shot, zero-shot: `accuracy`, the mean over splits and, with more than one split, `std`, the
-    population standard deviation; each part of `also` has its own mean, under its name. Base-to-novel: `base` and
+    population standard deviation; each part of `also` has its own mean, under its name, and so has a part tested in
+    place of `test`, whose figure is no `accuracy`. Base-to-novel: `base` and
     `novel`, the means over draws, and `harmonic_mean` of these two means.
 
     Raises:
@@ -316,11 +331,16 @@ def summarise(plan: Plan, accuracies: Mapping[str, Mapping[str, float]]) -> dict
     by_part: dict[str, list[float]] = {}
     for tests in accuracies.values():
         for name, value in tests.items():
-            own = re.fullmatch(r"test|split\d+", name)
-            by_part.setdefault("accuracy" if own else name.split(" ")[0], []).append(value)
+            part = own_part(name)
+            by_part.setdefault("accuracy" if part == "test" else part, []).append(value)
     figures = {name: statistics.fmean(same) for name, same in by_part.items()}
-    same = by_part["accuracy"]
+    same = by_part.get("accuracy", [])
     return figures | ({"std": statistics.pstdev(same)} if len(same) > 1 else {})
+
+
+def own_part(name: str) -> str:
+    """The part of the data set that a test is of: zero-shot names its tests `split1` and `scene_bias split1`."""
+    return "test" if re.fullmatch(r"split\d+", name) else name.split(" ")[0]
 
 
 def harmonic_mean(base: float, novel: float) -> float:
