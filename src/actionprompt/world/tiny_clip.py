@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from actionprompt import transforms
 from actionprompt.backbone import CLIP, CLIPShape, TextTower, TowerShape
 from actionprompt.config import CLIP_MEAN, CLIP_STD, Pixels
+from actionprompt.weights import load_clip
 from actionprompt.weights.assemble import assemble, assemble_text
 from actionprompt.weights.families import hugging_face_names, own_names, shape_of
 from actionprompt.weights.tokenizer import EOT, SOS, bert_tokenizer, bpe_tokenizer
@@ -73,6 +74,12 @@ def build_clip(texts: Sequence[str]) -> tuple[Any, CLIP]:
     weights = own_names(model.state_dict())
     clip = assemble(shape, weights, tokenizer, name="tiny", pixels=Pixels(), where="initial values")
     return model, clip
+
+
+def reopen_clip(folder: Path) -> tuple[Any, CLIP]:
+    """A stored CLIP, to be trained further: the Hugging Face model and our `CLIP`, as `build_clip` returns them."""
+    clip = load_clip(folder).float().requires_grad_(True)
+    return transformers.CLIPModel.from_pretrained(folder).float(), clip
 
 
 def _sincos(grid: int, width: int) -> Float[Tensor, "P D"]:

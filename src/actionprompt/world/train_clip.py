@@ -2,10 +2,11 @@
 
     python -m actionprompt.world.train_clip --out DIR --seed 0
 
-does everything from scratch: draws the stills, learns the tokeniser, trains the CLIP (Radford et al., ICML 2021:
-symmetric InfoNCE), aligns a Chinese-CLIP text tower (Yang et al., 2022) to it with the image tower locked (LiT, Zhai et
-al., CVPR 2022), stores both as fp16 in Hugging Face format in `DIR/tiny_clip` and `DIR/tiny_clip_zh`, and measures the
-stored models on held-out stills (`DIR/record.json`). If it is killed at any point, the same command resumes there.
+does everything: draws the stills, learns the tokeniser, trains the CLIP (Radford et al., ICML 2021: symmetric InfoNCE),
+aligns a Chinese-CLIP text tower (Yang et al., 2022) to it with the image tower locked (LiT, Zhai et al., CVPR 2022),
+stores both as fp16 in Hugging Face format in `DIR/tiny_clip` and `DIR/tiny_clip_zh`, and measures them on held-out
+stills (`DIR/record.json`). With `--start FOLDER` it goes on from the weights and the tokeniser of a CLIP, as from one
+trained on the cleaner stills of version 1. If it is killed at any point, the same command resumes there.
 
 Cost: about 1.9 core hours on an AMD EPYC without AVX512-BF16 (`core_hours` of the record): 0.35 for drawing the stills,
 1.4 for the CLIP, 0.15 for the Chinese tower. Drawing runs in `--num-threads` processes, training in as many threads.
@@ -71,6 +72,7 @@ from actionprompt.world.tiny_clip import (
     encode_images,
     label_texts,
     normalise,
+    reopen_clip,
     sha256_of,
     store_chinese,
     store_clip,
@@ -353,6 +355,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version", choices=("1", "2"), default="2", help="of ActionWorld")
     parser.add_argument("--num-stills", type=int, default=200_000)
+    parser.add_argument("--start", type=Path, help="folder of a CLIP to go on from, with its tokeniser; default: none")
     parser.add_argument("--steps", type=int, default=3200, help="of the CLIP")
     parser.add_argument("--steps-zh", type=int, default=1000, help="of the Chinese text tower")
     parser.add_argument("--batch-size", type=int, default=128)
@@ -380,7 +383,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     labels, labels_zh = label_texts()
     options = {"out": out, "batch_size": args.batch_size, "lr": args.lr, "seed": args.seed, "log": log}
     torch.manual_seed(args.seed)
-    model, clip = build_clip([*texts, *_templated(labels, 0), *_templated(reworded(0), 0)])
+    if args.start is None:
+        model, clip = build_clip([*texts, *_templated(labels, 0), *_templated(reworded(0), 0)])
+    else:
+        model, clip = reopen_clip(args.start)
     hours = {"stills": stills.core_hours}
     hours["tiny_clip"] = train_english(clip, stills, keep=args.keep, steps=args.steps, **options)
     store_clip(model, clip, out / "tiny_clip")
@@ -401,7 +407,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         **records.provenance(seed=args.seed, started=started),
         "command": " ".join(["python -m actionprompt.world.train_clip", *(sys.argv[1:] if argv is None else argv)]),
         "commit": commit,
-        "options": {k: v for k, v in vars(args).items() if k not in ("out", "stills")},
+        "options": {k: v for k, v in vars(args).items() if k not in ("out", "stills", "start")},
+        "start": None if args.start is None else sha256_of(args.start),
         "core_hours": {key: round(value, 3) for key, value in hours.items()},
         "data": {
             "world_version": args.version, "num_stills": args.num_stills, "stills_sha256": stills.sha256,
