@@ -383,10 +383,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     labels, labels_zh = label_texts()
     options = {"out": out, "batch_size": args.batch_size, "lr": args.lr, "seed": args.seed, "log": log}
     torch.manual_seed(args.seed)
-    if args.start is None:
-        model, clip = build_clip([*texts, *_templated(labels, 0), *_templated(reworded(0), 0)])
-    else:
-        model, clip = reopen_clip(args.start)
+    learned = [*texts, *_templated(labels, 0), *_templated(reworded(0), 0)]
+    model, clip = build_clip(learned) if args.start is None else reopen_clip(args.start)
     hours = {"stills": stills.core_hours}
     hours["tiny_clip"] = train_english(clip, stills, keep=args.keep, steps=args.steps, **options)
     store_clip(model, clip, out / "tiny_clip")
