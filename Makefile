@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 AXE    := $(VENV)/axe/.installed
 
-.PHONY: setup test test-slow test-page page-screenshots lint types demo dist clean
+.PHONY: setup test test-slow test-page page-screenshots lint types docs demo dist clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -42,6 +42,10 @@ types: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/mypy runtime/src/actionprompt_runtime
 
+# Opens as build/docs/index.html; the source folder is the repository, so pages may link to any of its files.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -c docs -b html . build/docs
+
 demo: $(STAMP)
 	$(BIN)/actionprompt demo
 
@@ -52,4 +56,4 @@ dist: $(STAMP)
 	$(BIN)/python -m build runtime --outdir dist
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

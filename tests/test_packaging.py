@@ -17,11 +17,17 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "actionprompt"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = dict(re.findall(r"^([\w.-]+)==([\d.]+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
-DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless"}
+DISTRIBUTIONS = {
+    "PIL": "pillow", "cv2": "opencv-python-headless", "myst_parser": "myst-parser", "pygments": "Pygments",
+    "sphinx": "Sphinx",
+}  # fmt: skip
 """Of modules whose distribution has another name."""
 NOT_IMPORTED = {
     "tensorboard",  # accelerate's tracker imports it
     "pytest-xdist",  # a plugin of pytest
+    "furo",  # the site's theme
+    "sphinx-copybutton",  # an extension of Sphinx
+    "ziamath",  # the site takes its font
 }
 
 
@@ -33,8 +39,8 @@ def requirements(lines: list[str]) -> dict[str, str]:
 
 RUN = requirements(PROJECT["dependencies"])
 EXTRAS = {name: requirements(lines) for name, lines in PROJECT["optional-dependencies"].items()}
-PAGE, TAG, CLUSTER, EXPORT, TEST = (EXTRAS[name] for name in ("page", "tag", "cluster", "export", "test"))
-ALL = RUN | PAGE | TAG | CLUSTER | EXPORT | TEST
+PAGE, TAG, CLUSTER, EXPORT, DOCS, TEST = (EXTRAS[name] for name in ("page", "tag", "cluster", "export", "docs", "test"))
+ALL = RUN | PAGE | TAG | CLUSTER | EXPORT | DOCS | TEST
 
 
 def imported(*files: Path) -> set[str]:
@@ -94,6 +100,7 @@ def test_what_the_code_imports_is_asked_for_and_no_more():
     assert imported(*page) - RUN.keys() == PAGE.keys()
     assert imported(*tag) - RUN.keys() == TAG.keys() | CLUSTER.keys()
     assert imported(*export) - RUN.keys() == EXPORT.keys() - NOT_IMPORTED
+    assert imported(*(ROOT / "docs").glob("*.py")) == DOCS.keys() - NOT_IMPORTED
     extras = PAGE.keys() | TAG.keys() | CLUSTER.keys() | EXPORT.keys()
     assert imported(*(ROOT / "tests").rglob("*.py")) - RUN.keys() - extras == TEST.keys() - NOT_IMPORTED
 

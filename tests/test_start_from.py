@@ -162,7 +162,11 @@ def test_a_model_folder_lists_the_clips_it_was_trained_on(tmp_path):
     assert manifest["seed"] == 3
     assert "trained_clips" not in manifest, "a list of Kinetics is long"
     checkpoint.save(tmp_path / "imported", method)
-    assert sorted(path.name for path in (tmp_path / "imported").iterdir()) == ["manifest.json", "trained.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "imported").iterdir()) == [
+        "README.md",
+        "manifest.json",
+        "trained.safetensors",
+    ]
 
 
 # Weights of a run without those of its classes ------------------------------------------------------------------------

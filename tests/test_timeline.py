@@ -354,7 +354,7 @@ def check_film(path, duration_s):
 @pytest.mark.slow
 @pytest.mark.usefixtures("own_console")
 def test_the_tutorial_teaches_from_spans_of_a_long_video_and_finds_them_in_another(tmp_path, capsys):
-    """docs/own_video.md: `teach` with spans and a background, then `timeline --model --truth`."""
+    """docs/tutorials/own_video.md: `teach` with spans and a background, then `timeline --model --truth`."""
     one, other = actionworld.long(split=1, part="val", size="small", root=tmp_path / "world")[:2]
     spans: dict[str, list[str]] = {}
     for video_ in (one, other):

@@ -10,7 +10,8 @@ NOT = (
     r"beside|goes on|go on where|multiply-adds?|hears|goes round|takes down|passed? by what|where it lies|shall lie"
     r"|within a turn|makers' data|feed part|dealt out|all that trains|score below which"
 )
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "results").glob("*.md"), *(ROOT / ".github").rglob("*.md")]
+PAGES = [path for place in ("docs", ".github") for path in (ROOT / place).rglob("*.md")]
+PAGES += [*ROOT.glob("*.md"), *(ROOT / "results").glob("*.md"), *(ROOT / "docs").glob("*.py")]
 FILES = [*sorted((ROOT / "src").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted(PAGES)]
 PICTURES = (
     "explain",

@@ -1,5 +1,5 @@
 """What `actionprompt tag` costs per row, and rows per second of its engines: local, and Ray with one and two actors.
-From the costs of a row, the arithmetic for lists of 10^6, 10^8 and 10^10 videos (docs/scale.md).
+From the costs of a row, the arithmetic for lists of 10^6, 10^8 and 10^10 videos (docs/how_to/scale.md).
 
     python benchmarks/costs/tag.py [--backbone random:ViT-B/32] [--rows 32]
 

@@ -261,7 +261,7 @@ def test_jobs_wait_in_line_are_refused_beyond_it_and_answered_once(client: Clien
 
 
 def test_the_python_of_the_documentation_runs(client: Client, clips: Clips, tmp_path, monkeypatch, capsys):
-    text = (Path(__file__).parents[2] / "docs" / "page.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "tutorials" / "page.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
     assert "http://127.0.0.1:7860" in code
     shutil.copy(clips.three, tmp_path / "match.mp4")

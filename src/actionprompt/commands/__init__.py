@@ -1,7 +1,8 @@
 """The command line: one file per verb, whose first line is its help and whose `main` takes the arguments after it.
 
-Exit codes: 0 done; 1 done, but some clips could not be read (they are listed); 2 the request was wrong, or a file could
-not be read or written (one line says how); 130 interrupted; 141 the reader of a pipe has gone.
+Exit codes: 0 done; 1 done, but some clips could not be read, or `doctor` found something wrong (it is listed); 2 the
+request was wrong, or a file could not be read or written (one line says how); 130 interrupted; 141 the reader of a pipe
+has gone.
 """
 
 import io
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).parent
 ORDER = (
     "demo", "weights", "prepare", "teach", "train", "import", "eval", "predict", "timeline", "tag", "export", "serve",
     "run", "paper", "results", "bench", "data", "check", "fuse", "explain", "tune-fusion", "list",
+    "doctor",
 )  # fmt: skip
 """The verbs in the order of the help."""
 

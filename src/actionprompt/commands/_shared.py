@@ -171,7 +171,7 @@ def _one_line(box: str, options: Any, verb: str) -> str:
     said = re.sub(r"could not convert string to float: (.*)", r"expected a number, got \1", said)
     unknown = re.fullmatch("Unrecognized options?: (.*)", said)
     if unknown:
-        near = [line.split()[0] for line in rest if line.startswith("--")]
+        near = [line.split()[0].rstrip(",") for line in rest if line.startswith("--")]
         groups = {re.split("[:.]", word)[0] for word in unknown[1].split(", ")}
         near = near or [name for name in _names(options) if name[2:].split(".")[0] in groups and "." in name]
         return f"there is no option {unknown[1]}" + (f"; there is {some(near, 5)}" if near else "")

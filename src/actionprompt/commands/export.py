@@ -1,6 +1,7 @@
 """Write a model as a folder that needs no torch: actionprompt export runs/my_model --out my_graph
 
-The folder holds an ONNX graph and a manifest; `actionprompt-runtime DIR clip.mp4` predicts from it (docs/export.md)."""
+The folder holds an ONNX graph and a manifest; `actionprompt-runtime DIR clip.mp4` predicts from it: see
+docs/how_to/export.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ class Export:
     out: Path = tyro.MISSING
     """Folder to write; a new or an empty one."""
     int8: bool = False
-    """Weights of 8 bits: a quarter of the size, other scores (docs/export.md says how far apart)."""
+    """Weights of 8 bits: a quarter of the size, other scores (docs/how_to/export.md says how far apart)."""
     labels: str | None = None
     """Class names to tell apart, separated by commas; of a trained model those that it was trained on, unless given."""
     labels_file: Path | None = None

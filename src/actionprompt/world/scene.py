@@ -282,15 +282,15 @@ def _camera_2(rng: np.random.Generator, yaw: tuple[float, float], mirrored: bool
     angle = np.deg2rad(rng.uniform(yaw[0] - 15, yaw[1] + 15))
     place = rng.uniform(-1, 1, 2).tolist()
     scene = rng.random()
-    dim, backlit = scene < 0.12, scene > 0.88
-    gain = rng.uniform(0.45, 0.68) if dim else rng.uniform(0.74, 1.12)
+    dim, backlit = scene < 0.1, scene > 0.9
+    gain = rng.uniform(0.55, 0.75) if dim else rng.uniform(0.78, 1.12)
     warmth, tint = rng.uniform(-0.13, 0.13), rng.uniform(-0.04, 0.04)
     shaky = rng.random() < 1 / 3
     pan, shake_x, shake_y, rate = (9, 3.5, 2.5, 2.4) if shaky else (6, 1.2, 0.8, 1.5)
     return Camera(
         yaw=float(np.pi - angle if mirrored else angle),
         tilt=float(np.deg2rad(rng.uniform(2, 28))),
-        zoom=float(rng.uniform(48, 92)),
+        zoom=float(rng.uniform(58, 96)),
         offset=(place[0], place[1]),
         window=float(rng.uniform(0.05, 0.95)),
         flip=bool(rng.random() < 0.5),
@@ -303,7 +303,7 @@ def _camera_2(rng: np.random.Generator, yaw: tuple[float, float], mirrored: bool
         ),
         light=(float(gain * (1 + warmth)), float(gain * (1 + tint)), float(gain * (1 - warmth))),
         lag=float(rng.uniform(0, 2 * np.pi)),
-        subject=float(rng.uniform(0.4, 0.7) if backlit else rng.uniform(0.88, 1.08)),
+        subject=float(rng.uniform(0.5, 0.75) if backlit else rng.uniform(0.88, 1.08)),
     )
 
 

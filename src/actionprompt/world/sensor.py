@@ -62,7 +62,7 @@ def sample_sensor(rng: np.random.Generator) -> Sensor:
         shot=float(rng.uniform(0.0, 0.25)),
         read=float(rng.uniform(0.3, 3.0)),
         blotches=float(rng.uniform(0.0, 5.0) * (rng.random() < 0.5)),
-        defocus=float(rng.uniform(0.002, 0.008) * (rng.random() < 0.6)),
+        defocus=float(rng.uniform(0.002, 0.006) * (rng.random() < 0.6)),
         vignette=float(rng.uniform(0.05, 0.35) * (rng.random() < 0.6)),
         flicker=float(rng.uniform(0.005, 0.03) * (rng.random() < 0.5)),
         drift=float(rng.uniform(0.005, 0.03) * (rng.random() < 0.5)),

@@ -5,8 +5,8 @@
 does everything: draws the stills, learns the tokeniser, trains the CLIP (Radford et al., ICML 2021: symmetric InfoNCE),
 aligns a Chinese-CLIP text tower (Yang et al., 2022) to it with the image tower locked (LiT, Zhai et al., CVPR 2022),
 stores both as fp16 in Hugging Face format in `DIR/tiny_clip` and `DIR/tiny_clip_zh`, and measures them on held-out
-stills (`DIR/record.json`). With `--start FOLDER` it goes on from the weights and the tokeniser of a CLIP, as from one
-trained on the cleaner stills of version 1. If it is killed at any point, the same command resumes there.
+stills (`DIR/record.json`). With `--start FOLDER` training starts from the weights and the tokeniser of a CLIP, such as
+one trained on the cleaner stills of version 1. If it is killed at any point, the same command resumes there.
 
 Cost: about 1.9 core hours on an AMD EPYC without AVX512-BF16 (`core_hours` of the record): 0.35 for drawing the stills,
 1.4 for the CLIP, 0.15 for the Chinese tower. Drawing runs in `--num-threads` processes, training in as many threads.
@@ -354,8 +354,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--stills", type=Path, help="folder of the stills, 38 kB each; default: OUT/stills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version", choices=("1", "2"), default="2", help="of ActionWorld")
-    parser.add_argument("--num-stills", type=int, default=200_000)
-    parser.add_argument("--start", type=Path, help="folder of a CLIP to go on from, with its tokeniser; default: none")
+    parser.add_argument("--num-stills", type=int, default=240_000)
+    parser.add_argument("--start", type=Path, help="folder of a CLIP with its tokeniser; default: random weights")
     parser.add_argument("--steps", type=int, default=3200, help="of the CLIP")
     parser.add_argument("--steps-zh", type=int, default=1000, help="of the Chinese text tower")
     parser.add_argument("--batch-size", type=int, default=128)

@@ -29,6 +29,8 @@ MOMENTS = 4
 """Stills of one scene; each of them takes half the time of a scene of its own."""
 CHUNK = 2000
 """Stills that are stored together, a multiple of `MOMENTS`; drawing is resumed at a chunk."""
+CLEAN = 6
+"""Every chunk of this number is drawn in version 1: larger people, bare places, no noise."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ class Stills:
 
 
 def draw_stills(folder: Path, num_stills: int, *, seed: int, version: Version = "2", num_processes: int = 1) -> Stills:
-    """Stills of fold 0 as memory maps; chunks on disk are reused, so the next call resumes an interrupted one.
+    """Stills of fold 0 as memory maps; chunks on disk are reused, so the next call resumes an interrupted one. One of
+    `CLEAN` chunks is of version 1, whatever `version` is.
 
     With `num_processes` > 1 Python processes are started, so a script needs the usual `if __name__ == "__main__"`.
     """
-    here = folder / f"stills_v{version}_seed{seed}_{num_stills}"
+    here = folder / f"stills_v{version}_clean{CLEAN}_seed{seed}_{num_stills}"
     here.mkdir(parents=True, exist_ok=True)
     _memory(here, num_stills)
     jobs = [(here, num_stills, seed, version, part, num_processes, os.getpid()) for part in range(num_processes)]
@@ -107,12 +110,13 @@ def _draw_part(
         if parent not in (os.getpid(), os.getppid()):
             return
         began, end, attributes = time.process_time(), min(start + CHUNK, num_stills), []
+        of: Version = "1" if start // CHUNK % CLEAN == CLEAN - 1 else version
         for first in range(start, end, MOMENTS):
-            scene = moments((1_000_000 * seed + first) // MOMENTS, MOMENTS, size_px=SIDE_PX, version=version)
+            scene = moments((1_000_000 * seed + first) // MOMENTS, MOMENTS, size_px=SIDE_PX, version=of)
             for index, drawn in enumerate(scene[: end - first], start=first):
                 cells = drawn.figure.reshape(SIDE_PX // CELL_PX, CELL_PX, SIDE_PX // CELL_PX, CELL_PX)
                 images[index], masks[index] = drawn.image, cells.mean((1, 3))
-                attributes.append(drawn.attributes)
+                attributes.append({"people": "one", **drawn.attributes})  # which version 1 does not say
         images.flush()
         masks.flush()
         with files.replacing(_table(here, start)) as temporary:

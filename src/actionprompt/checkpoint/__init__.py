@@ -1,4 +1,4 @@
-"""Models on disk: a folder with the trained tensors (safetensors) and a JSON manifest. Nothing is pickled.
+"""Models on disk: a folder with the trained tensors (safetensors), a JSON manifest and a card. Nothing is pickled.
 
 The backbone is not stored but named, with the hash of its weights; a model loads only onto a backbone with that hash.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from actionprompt import files, methods, records
 from actionprompt.backbone import CLIP
+from actionprompt.checkpoint import card
 from actionprompt.clips import Clip, ClipList, Span, identity, overlap, split_span, with_span
 from actionprompt.config import from_json, to_json
 from actionprompt.method import Method
@@ -68,7 +69,7 @@ def update_manifest(path: Path, **changes: Any) -> None:
 
 def save(path: str | Path, method: Method, *, trained_clips: Sequence[Clip] = (), **facts: Any) -> None:
     """Write a model folder. `facts` (data options, list hashes, seed, ...) go into the manifest as they are, and the
-    `trained_clips`, if there are any, into a file next to it."""
+    `trained_clips`, if there are any, into a file next to it. README.md, the model card, says the same to people."""
     manifest = {
         "format": FORMAT,
         "method": method.name,
@@ -78,7 +79,7 @@ def save(path: str | Path, method: Method, *, trained_clips: Sequence[Clip] = ()
         "class_names_zh": list(method.class_names_zh) if method.class_names_zh else None,
         **to_json(facts),
     }
-    texts = {}
+    texts = {card.FILE: card.text(manifest, len(trained_clips) or None)}
     if trained_clips:
         with ThreadPoolExecutor(8) as pool:  # it waits for the disk
             identities = pool.map(_identity, trained_clips)
