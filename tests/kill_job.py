@@ -159,7 +159,7 @@ def result(verb: str, case: Path) -> dict[str, Any]:
         name = path.relative_to(out).as_posix()
         if name.endswith("manifest.json") or "-s0.json" in name or re.search(r"zeroshot-linear-s0\.json$", name):
             record = json.loads(path.read_text())
-            for key in ("provenance", "date", "hours", "command", "commit"):
+            for key in ("provenance", "date", "hours", "core_hours", "command", "commit"):
                 record.pop(key, None)
             found[name] = record
         elif name.endswith("manifest.tsv"):
