@@ -254,6 +254,7 @@ def test_a_start_that_is_interrupted_is_none():
     """Until the server runs, Ctrl-C is what it is to every verb."""
 
     code = "import sys, signal; from actionprompt.commands import main; from actionprompt.page import server\n"
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it\n"
     code += "server.serve = lambda settings, started: signal.raise_signal(signal.SIGINT)\n"
     code += "sys.exit(main(['serve', '--backbone', 'tiny', '--no-open']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
