@@ -18,8 +18,7 @@ class has one of nine places as its home; each place is home to four classes, an
 
 Actor, camera, lighting, speed and style are drawn independently of the class. Few-shot and base-to-novel draw from
 `train`. The camera can tell the direction of time nevertheless: its vertical shake follows the horizontal one at a
-fixed phase, by which 93 % of the clips that shake in both directions can be told from their reversal. In version 2
-(`actionworld_v2`) it cannot.
+fixed phase (`world.scene.Camera.lag`). In version 2 (`actionworld_v2`) it cannot.
 
 `long` has videos of a minute and more in which one person does one thing after another, with pauses, in one place that
 does not depend on the actions (`world.long`). `test` of split k has the actors and backgrounds of fold k. `val`, for

@@ -3,8 +3,8 @@
 40 classes of four kinds (`KIND`). Reversible: ten pairs (`PAIRS`) of classes whose clips are twins, the same rendering
 played forwards and backwards, both in the same part, so no order-invariant statistic of the frames can tell the two
 classes apart. Cyclic: ten classes that differ in limb or rhythm; two of them (clapping slowly, clapping quickly) differ
-in rhythm only. Still: six classes that a single frame shows. Interaction: four classes of two people, each of them the
-same class in either direction of time. The first half of the classes (base) and the second (novel) contain equally many
+in rhythm only. Still: six classes that a single frame shows. Interaction: four classes of two people, none of them
+paired with its reversal. The first half of the classes (base) and the second (novel) contain equally many
 of each kind; both classes of a pair are in the same half.
 
 Relative to version 1 (`actionworld`) there are more actors, clothes, props, styles of motion and viewpoints; passers-by
@@ -84,7 +84,7 @@ def load(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> ClipList:
-    """The clips of one part; clips that do not exist yet are built, about 20 per second and core.
+    """The clips of one part; clips that do not exist yet are built, about 14 per second and core.
 
     `root` is the data-set root, existing or to be created; by default `actionworld` in `$ACTIONPROMPT_CACHE`, or in
     `~/.cache/actionprompt` if that is not set. `size_px` is the side of the square frames in pixels. With `max_missing`

@@ -1,4 +1,4 @@
-"""The interactions: two people who face each other. Each is one class in either direction of time.
+"""The interactions: two people who face each other. None is paired with its reversal.
 
 Each person is posed in a frame of their own, at its origin and facing forward; the partner is then turned around by
 `turned`. Who gives and who pushes is random, and so is the direction of time of all but the push, so that a motion and

@@ -8,8 +8,8 @@ stores both as fp16 in Hugging Face format in `DIR/tiny_clip` and `DIR/tiny_clip
 stills (`DIR/record.json`). With `--start FOLDER` training starts from the weights and the tokeniser of a CLIP, such as
 one trained on the cleaner stills of version 1. If it is killed at any point, the same command resumes there.
 
-Cost: about 1.9 core hours on an AMD EPYC without AVX512-BF16 (`core_hours` of the record): 0.35 for drawing the stills,
-1.4 for the CLIP, 0.15 for the Chinese tower. Drawing runs in `--num-threads` processes, training in as many threads.
+The record has the cost of each stage (`core_hours`). Drawing runs in `--num-threads` processes, training in as many
+threads.
 
 The images are changed at random (`augment`): cropped, mirrored, in other colours or in grey, blurred. The models see
 single images only, never their order: the two class names of a reversible pair, and the other wordings of both,

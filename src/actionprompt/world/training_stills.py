@@ -26,7 +26,7 @@ from actionprompt.world.stills import Still, moments, still
 SIDE_PX, PATCH_PX = 112, 16
 HELD_OUT_FOLD = 4
 MOMENTS = 4
-"""Stills of one scene; each of them takes half the time of a scene of its own."""
+"""Stills of one scene; each of them takes a third of the time of a scene of its own."""
 CHUNK = 2000
 """Stills that are stored together, a multiple of `MOMENTS`; drawing is resumed at a chunk."""
 CLEAN = 6
