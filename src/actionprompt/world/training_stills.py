@@ -29,7 +29,7 @@ MOMENTS = 4
 """Stills of one scene; each of them takes a third of the time of a scene of its own."""
 CHUNK = 2000
 """Stills that are stored together, a multiple of `MOMENTS`; drawing is resumed at a chunk."""
-CLEAN = 6
+CLEAN = 4
 """Every chunk of this number is drawn in version 1: larger people, bare places, no noise."""
 
 
