@@ -110,6 +110,36 @@ def default(value: ast.expr | None) -> str:
     return "" if text == "tyro.MISSING" or text.startswith("field(") else text
 
 
+def value_of(value: ast.expr | None, module: str) -> ast.expr | None:
+    """What a name of the source stands for: a constant, or a field of a class or of an instance with its defaults."""
+    from_where = {
+        alias.asname or alias.name: (str(node.module), alias.name)
+        for node in tree(module).body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }  # fmt: skip
+    if isinstance(value, ast.Name):
+        home, name = from_where.get(value.id, (module, value.id))
+        return constants(home).get(name, value)
+    if not (isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name) and default(value)):
+        return value
+    owner = value.value.id
+    inner = ".".join(from_where.get(owner, ()))
+    if inner and path_of(inner).exists():
+        return constants(inner).get(value.attr, value)
+    made = [n.value for n in tree(module).body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == owner]
+    home, node = find(module, ast.unparse(made[0].func) if made else owner)
+    return next(item.value for item, _ in fields(node) if item.target.id == value.attr)
+
+
+def typed(value: ast.expr | None, module: str) -> str:
+    """A default as it is typed after the option; nothing where there is none or a function makes it."""
+    value = value_of(value, module)
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "Path":
+        value = value.args[0]
+    if isinstance(value, ast.Tuple):
+        return " ".join(typed(item, module) for item in value.elts)
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else default(value)
+
+
 def fence(depth: int, kind: str, what: str, options: dict[str, str], content: list[str]) -> list[str]:
     """A directive around content, whose fence is longer than those within."""
     marks = "`" * (8 - depth)
@@ -191,13 +221,13 @@ class Command(FromSource):
         module = self.read(f"actionprompt.commands.{self.arguments[0].replace('-', '_')}")
         summary, _, more = (ast.get_docstring(tree(module)) or "").partition("\n")
         what, _, call = summary.partition(": actionprompt ")
-        yield from (f"{what}.", "", "```text", f"actionprompt {call}", "```", "", *markdown(more), "")
+        usage = f"actionprompt {call.strip() or self.arguments[0]}"
+        yield from (f"{what.removesuffix('.')}.", "", "```text", usage, "```", "", *markdown(more), "")
         for name in parsed(module):
-            for item, text in fields(find(module, name)[1]):
-                yield from (
-                    "",
-                    f"- {option(item)}: {' '.join(markdown(text)) or f'fields of `{ast.unparse(item.annotation)}`'}",
-                )
+            home, node = find(module, name)
+            for item, text in fields(node):
+                says = " ".join(markdown(text)) or f"fields of `{ast.unparse(item.annotation)}`"
+                yield from ("", f"- {option(item, home)}: {says}")
         for names, text in arguments(module):
             yield from ("", f"- {names}" + (f": {' '.join(markdown(text))}" if text else ""))
 
@@ -238,13 +268,18 @@ def arguments(module: str) -> Iterator[tuple[str, str]]:
             )
 
 
-def option(item: ast.AnnAssign) -> str:
-    kind = ast.unparse(item.annotation)
+def option(item: ast.AnnAssign, module: str) -> str:
+    """Name, type and default of an option; what is on by default with the name that turns it off."""
+    kind, marks = item.annotation, []
+    while isinstance(kind, ast.Subscript) and ast.unparse(kind.value).startswith(("Annotated", "tyro.conf.")):
+        marks.append(ast.unparse(kind.value))
+        kind = kind.slice.elts[0] if marks[-1] == "Annotated" else kind.slice
     name = item.target.id.replace("_", "-")
-    positional = re.fullmatch(r"tyro\.conf\.Positional\[(.*)\]", kind)
-    given = f"`{name.upper()}`" if positional else f"`--{name}`"
-    value = default(item.value)
-    return f"{given} *({positional[1] if positional else kind}{f', default {value}' if value else ''})*"
+    given = f"`{name.upper()}`" if "tyro.conf.Positional" in marks else f"`--{name}`"
+    value = typed(item.value, module)
+    if ast.unparse(kind) == "bool" and value == "True":
+        given += f", `--no-{name}`"
+    return f"{given} *({ast.unparse(kind)}{f', default {value}' if value else ''})*"
 
 
 DIRECTIVES = {"about": About, "api": Api, "options": Command, "methods": Settings, "datasets": DataSets}

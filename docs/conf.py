@@ -34,6 +34,7 @@ html_title = f"ActionPrompt {release}"
 font = Path(find_spec("ziamath").origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 html_static_path = ["_static", str(font)]
 html_css_files = ["site.css"]
+html_favicon = "../src/actionprompt/page/static/icon.svg"
 html_extra_path = ["_extra"]  # index.html, which leads to docs/index.html
 html_copy_source = False
 html_show_sphinx = False

@@ -1,6 +1,7 @@
 """The cache: of frozen features, whole whatever happens to it; the suite leaves that of the user alone, and what a user
 has given does not stand for what is built in."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import torch
 
 import actionprompt
 from actionprompt import checkpoint, features, files, methods, store, training
+from actionprompt.backbone import CLIP
 from actionprompt.backbone import text as text_module
 from actionprompt.clips import Clip, ClipList
 from actionprompt.config import DataConfig, TrainConfig, cache_root
@@ -206,6 +208,19 @@ def test_training_and_evaluation_gather_from_the_disk_what_they_had_in_memory(cl
     options = {"config": TrainConfig(feature_dtype="float16"), "data_config": CONFIG, "device": "cpu"}
     with pytest.raises(ValueError, match=r"trains from pixels here, .*: expected feature_dtype float32"):
         training.train(model, clips, tmp_path / "pixels", **options)
+
+
+def test_towers_of_equal_weights_and_other_heads_do_not_share_features(clips, method, tmp_path):
+    """As of a folder whose config.json had a wrong number of heads, and was put right."""
+    shape = method.clip.shape
+    shape = dataclasses.replace(shape, image=dataclasses.replace(shape.image, num_heads=2 * shape.image.num_heads))
+    other = CLIP(shape, method.clip.tokenizer, name="other")
+    other.load_state_dict(method.clip.state_dict())
+    other = methods.build("zeroshot", other, NAMES)
+    assert other.clip_sha256 == method.clip_sha256
+    first, second = (cached(m, clips.clips, tmp_path) for m in (method, other))
+    assert second.num_encoded == len(clips.clips)
+    assert not torch.equal(first.features.read(), second.features.read())
 
 
 # Of the user ----------------------------------------------------------------------------------------------------------

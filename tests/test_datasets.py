@@ -17,6 +17,7 @@ import pytest
 from actionprompt import commands, datasets
 from actionprompt.apps import check
 from actionprompt.clips import Clip, ClipList
+from actionprompt.commands import _shared
 from actionprompt.datasets import (
     _kinetics600,
     csv,
@@ -189,6 +190,9 @@ def test_kinetics_lists_and_layouts(tmp_path):
     assert [(clip.key, clip.label) for clip in clips.clips] == [("abseiling/0wR5jVB-WPk.mp4", 0)]
     assert clips.missing == ("x y.mp4",)
 
+    (tmp_path / "annotations/train.csv").write_text(header)
+    with pytest.raises(ValueError, match="kinetics400/train: expected a list that names clips, got one that names no"):
+        kinetics400.load(tmp_path)
     (tmp_path / "annotations/train.csv").write_text(header + "air guitar,-abc_EFGHI0,3,13,train")
     with pytest.raises(ValueError, match=r"train\.csv:2: 'air guitar' is not a Kinetics-400 class"):
         kinetics400.load(tmp_path)
@@ -424,7 +428,8 @@ def test_a_wrong_folder(hmdb, tmp_path):
     for file in hmdb.glob("*_split1.txt"):
         (tmp_path / file.name).symlink_to(file)
     message = (
-        r"hmdb51/split1/train: none of the 3570 listed clips is under .*; expected \{class\}/\{name\}, .*; get hmdb"
+        r"hmdb51/split1/train: none of the 3570 listed clips is under .*, such as .*/brush_hair/clip #0_u_nm\.mp4; "
+        r"expected \{class\}/\{name\}, .*; get hmdb"
     )
     with pytest.raises(ValueError, match=message):
         hmdb51.load(tmp_path, max_missing=100_000)  # leave to miss clips is no leave to miss the data set
@@ -461,6 +466,29 @@ def test_a_half_extracted_data_set(hmdb, tmp_path):
     assert "archives, not extracted or no longer needed (1): cartwheel.rar" in text
     assert "problem: list *_test_split?.txt is not as published" in text  # invented names
     assert "to do: get hmdb51_org.rar" in text
+    assert "or use the clips that are there: --clips.max-missing 3430, in train, eval, run and paper" in text
+
+
+def test_data_says_what_is_missing_of_a_list_and_what_to_do(tmp_path, capsys):
+    """A few lines, however many clips and classes there are."""
+    names = read_labels("kinetics400").source
+    for part in ("train", "val"):
+        rows = (f"{name},{part[:2]}{number:09},0,10" for number, name in enumerate(names))
+        (tmp_path / f"{part}.csv").write_text("label,youtube_id,time_start,time_end\n" + "\n".join(rows))
+    command = ["data", "kinetics400", "--root", str(tmp_path)]
+    assert commands.main(command) == 1
+    said = capsys.readouterr().out
+    wanted = tmp_path / "train/abseiling/tr000000000_000000_000010.mp4"
+    assert f"problem: kinetics400/train: none of the 400 listed clips is under {tmp_path}, such as {wanted}\n" in said
+    assert "--clips.max-missing" not in said, "without a clip there is nothing to accept"
+    wanted.parent.mkdir(parents=True)
+    write_video(wanted, np.zeros((8, 32, 32, 3), np.uint8), 8)
+    assert commands.main(command) == 1
+    said = capsys.readouterr().out
+    assert "kinetics400/train: 1 of 400 clips; videos, layout {part}/{class}/{name}\n" in said
+    assert "  missing 399: train/tr000000001_000000_000010, " in said
+    assert "or use the clips that are there: --clips.max-missing 399, in train, eval, run and paper\n" in said
+    assert len(said.splitlines()) < 12
 
 
 def test_a_list_naming_a_missing_clip(hmdb, tmp_path):
@@ -614,15 +642,45 @@ def test_folder_of_classes(tmp_path):
     (tmp_path / "wave").mkdir()
     clips = folder.load(tmp_path)
     assert [clip.key for clip in clips.clips] == ["run_fast/a b.MP4", "跳/frames", "跳/片段 1.avi"]
-    assert clips.class_names == ("run fast", "wave", "跳")
-    assert clips.source_names == ("run_fast", "wave", "跳")
-    assert [clip.label for clip in clips.clips] == [0, 2, 2]
+    assert clips.class_names == ("run fast", "跳")
+    assert clips.source_names == ("run_fast", "跳")
+    assert [clip.label for clip in clips.clips] == [0, 1, 1]
     assert clips.ignored == (
+        "wave: a folder without clips, so no class",
         "readme.md: a file next to the class folders",
         "run_fast/notes.txt: not a video file",
-        "wave: a class without clips",
         "跳/empty: a folder without images",
     )
+    (tmp_path / "classes.txt").write_text("wave\nrun_fast\n跳\n", encoding="utf-8")
+    clips = folder.load(tmp_path)
+    assert (clips.class_names, [clip.label for clip in clips.clips]) == (("wave", "run fast", "跳"), [1, 2, 2])
+    assert "wave: a class without clips" in clips.ignored
+
+
+def test_folders_next_to_the_classes(tmp_path, capsys):
+    """Hidden ones are passed over; another is a class if it has clips, else it is named in one line."""
+    for name in ("run/1.mp4", "walk/1.mp4", ".ipynb_checkpoints/1.mp4", "__MACOSX/run/._1.mp4", "empty/.keep"):
+        touch(tmp_path / name)
+    for number in range(500):
+        touch(tmp_path / f"notes/{number}.txt")
+        touch(tmp_path / f"run/{number}.txt")
+    clips = folder.load(tmp_path)
+    assert clips.class_names == ("run", "walk")
+    assert clips.ignored[:2] == (
+        "empty: a folder without clips, so no class",
+        "notes: a folder without clips, so no class",
+    )
+    assert not any("notes/" in line or "ipynb" in line for line in clips.ignored)
+    assert clips.ignored[-1] == "1 entries of macOS (._*, .DS_Store, __MACOSX)"
+    assert _shared.Clips(root=tmp_path).load(None) == clips
+    said = capsys.readouterr().err
+    assert "not a clip: notes: a folder without clips, so no class\n" in said
+    assert said.endswith("not a clip: and 493 more\n")
+    (tmp_path / "classes.txt").write_text("walk\nrun\n")
+    assert folder.load(tmp_path).class_names == ("walk", "run"), "a folder without clips need not be listed"
+    touch(tmp_path / "notes/2026/1.mp4")
+    with pytest.raises(ValueError, match=r"folder: notes/2026/1\.mp4 is nested one folder too deep; expected "):
+        folder.load(tmp_path)
 
 
 def test_folder_with_parts_counts_classes_over_all_parts(tmp_path):
@@ -633,6 +691,10 @@ def test_folder_with_parts_counts_classes_over_all_parts(tmp_path):
     assert test.name.endswith("/val")
     assert [(clip.key, test.class_names[clip.label]) for clip in test.clips] == [("val/walk/2.mp4", "walk")]
     assert test.classes_sha256 == folder.load(tmp_path, part="train").classes_sha256
+    assert test.ignored == ("run: a class without clips",)
+    (tmp_path / "train/jump").mkdir()
+    assert folder.load(tmp_path, part="train").class_names == ("run", "walk")
+    assert folder.load(tmp_path, part="train").ignored == ("jump: a folder without clips, so no class",)
     (tmp_path / "classes.txt").write_bytes("\ufeffwalk\r\nrun\r\n\r\n".encode())
     assert folder.load(tmp_path, part="train").class_names == ("walk", "run")
     (tmp_path / "classes.txt").write_text("walk\njump\n")
@@ -727,7 +789,7 @@ def test_inspect_a_complete_data_set(hmdb):
     assert report.problems == (
         f"list *_test_split?.txt is not as published (sha256 {report.lists['*_test_split?.txt']})",
     )
-    with pytest.raises(ValueError, match=r"HMDB-51: no /no/such/place; check the path, or get hmdb51_org\.rar"):
+    with pytest.raises(ValueError, match=r"HMDB-51: there is no /no/such/place; check the path, or get hmdb"):
         check.inspect("hmdb51", "/no/such/place")
 
 

@@ -2,6 +2,7 @@
 the Python interface."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,10 @@ import actionprompt
 from actionprompt import commands
 from actionprompt.clips import Broken, Clip, ClipList, identity, in_order_of
 from actionprompt.commands import _shared
+from actionprompt.commands import eval as eval_verb
 from actionprompt.datasets import folder
+from actionprompt.evaluation import Report, to_record
+from actionprompt.metrics import ClassResult, Metrics
 from actionprompt.prediction import zero_shot
 from actionprompt.video import write_video
 
@@ -99,10 +103,10 @@ def test_other_classes_are_named_and_asked_about(root, run, call, tmp_path):
     assert "--clips.classes model" in text
     code, text = call(f"{command} --clips.classes model")
     assert code == 0, text
-    assert "jump" in text, "the class is among the candidates"
+    assert "1 of 3 classes" in text, "the class is among the candidates"
     code, text = call(f"{command} --clips.classes folder")
     assert code == 0, text
-    assert "jump" not in text
+    assert "of 3 classes" not in text
     (tmp_path / "two/run").rename(tmp_path / "two/sprint")
     code, text = call(command)
     assert code == 2
@@ -128,6 +132,43 @@ def test_a_closed_head_takes_its_names_in_another_order(root, call, tmp_path):
         row["name"]: row["top1"] for row in two["per_class"]
     }
     assert one["top1"] == two["top1"]
+
+
+def report_of(num_classes: int, num_present: int):
+    """Of one clip each of the first classes; class n is right in n percent of its clips."""
+    rows = tuple(
+        ClassResult(f"class {n}", int(n < num_present), float(n) if n < num_present else math.nan)
+        for n in range(num_classes)
+    )
+    metrics = Metrics(num_present, 50.0, math.nan, 50.0, 1.0, rows, ())
+    return Report("a list", metrics, (), {}, {}, tuple(row.name for row in rows), {})
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "num_present", "first", "rows", "lines"),
+    [
+        (3, 3, "class 0", 3, []),
+        (400, 1, "class 0", 1, ["399 of 400 classes have no clips here"]),
+        (60, 60, "class 0", 60, []),
+        (401, 400, "class 0", 60,
+         ["the table has the 60 worst of 400 classes; --json FILE writes all", "1 of 401 classes have no clips here"]),
+    ],
+)  # fmt: skip
+def test_the_table_shows_classes_with_clips_and_of_many_the_worst(
+    num_classes, num_present, first, rows, lines, capsys, monkeypatch
+):
+    monkeypatch.setattr(_shared.out, "width", 160)
+    report = report_of(num_classes, num_present)
+    eval_verb.print_report(report)
+    said = capsys.readouterr().out.splitlines()
+    shown = [line for line in said if "│ class " in line]
+    assert len(shown) == rows
+    assert [line for line in said if " classes" in line] == lines
+    assert first in shown[0]
+    assert f"class {rows - 1} " in shown[-1]
+    record = to_record(report, seed=0, started=0.0)
+    assert len(record["metrics"]["per_class"]) == num_classes
+    assert num_present == num_classes or record["metrics"]["per_class"][-1]["top1"] is None
 
 
 def test_predictions_are_not_taken_for_labels(root, call, tmp_path):

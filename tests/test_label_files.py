@@ -139,8 +139,11 @@ def test_the_command_line_says_how_a_file_was_read(tmp_path, capsys):
     (tmp_path / "labels.csv").write_text("id,name\n1,run\n0,walk, slowly\n")
     assert _shared.class_names(None, tmp_path / "labels.csv") == ("walk, slowly", "run")
     assert "labels.csv: read as id,name: 2 classes" in capsys.readouterr().err
-    assert _shared.class_names("walk, run,,stand", None) == ("walk", "run", "stand")
-    for text, message in (("Run,run", "one text to CLIP"), (" , ", "at least one class name")):
+    assert _shared.class_names("walk, run、stand", None) == ("walk", "run", "stand")
+    cases = [("Run,run", "one text to CLIP"), (" , ", "at least one class name")]
+    cases += [(text, "--labels: expected a class name before and after every comma, got")
+              for text in ("a,,b", ",a", "a,", "a, ,b", "a，、b")]  # fmt: skip
+    for text, message in cases:
         with pytest.raises(ValueError, match=message):
             _shared.class_names(text, None)
 

@@ -72,7 +72,7 @@ def test_what_is_not_known_is_said(tmp_path):
 
 
 def test_a_taught_model_says_how_it_was_measured():
-    found = HeldOut(NAMES, ((4, 1), (0, 5)))
+    found = HeldOut(NAMES, ((4, 1), (0, 5)), 10)
     none = to_json(held_out.NoneOfThese(0.625, 0.9, 0.8, 9, 10))
     text = card.text(manifest(list="taught", cross_validation=found.as_json(), none_of_these=none), 10)
     assert "top-1 90.0 % of 10 clips, each held out once (95 % interval 60 to 98 %; guessing 50 %)" in text

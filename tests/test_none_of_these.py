@@ -1,10 +1,12 @@
 """None of these, several labels at once, and what is said with every prediction."""
 
 import csv
+import importlib
 import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -346,6 +348,34 @@ def test_zero_shot_sees_the_whole_frame_and_a_model_what_it_was_trained_with(cli
         assert call(f"predict {words[0]}{words[1]} {tmp_path / f'{number}.json'}", capsys)[0] == 0
         about = json.loads((tmp_path / f"{number}.json").read_text())["about"]
         assert about["settings"]["data"]["fit"] == fit
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "usual"),
+    [("predict", ["a.mp4"], False), ("timeline", ["a.mp4", "--out", "o"], None), ("tag", ["a", "--out", "o"], False),
+     ("export", ["--out", "o"], False)],
+)  # fmt: skip
+def test_none_is_the_same_switch_in_every_command(command, given, usual, monkeypatch):
+    module, seen = importlib.import_module(f"actionprompt.commands.{command}"), []
+
+    def parsed(*arguments):
+        seen.append(_shared.parse(*arguments))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(module, "parse", parsed)
+    for words, expected in (([], usual), (["--none"], True), (["--no-none"], False)):
+        assert commands.main([command, *given, *words]) == 2
+        assert seen[-1].none is expected
+
+
+@pytest.mark.parametrize(("command", "usual"), [("predict", "Off"), ("timeline", "On")])
+def test_the_help_says_when_none_is_an_answer_by_default(command, usual, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit):
+        commands.main([command, "--help"])
+    said = re.sub(r"[│|\s]+", " ", capsys.readouterr().out)
+    assert f'--no-none Let "none of these" be an answer, by unrelated actions next to the labels. {usual} by' in said
+    assert "--none {" not in said
 
 
 # Output ---------------------------------------------------------------------------------------------------------------

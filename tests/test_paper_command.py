@@ -15,6 +15,7 @@ from actionprompt.study import experiment
 from lists import link, written
 from videos import write_numbered
 
+PAPERS = ", ".join(papers.names())
 NANO, OURS = "random:nano", "T8.ours.hmdb51"
 
 
@@ -48,7 +49,14 @@ def nothing_runs(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("dual_semantic", "there is no paper 'dual_semantic'; did you mean 'dual_semantic_tpr'?"),
+        ("dual_semantic", f"there is no paper 'dual_semantic', but {PAPERS}; did you mean 'dual_semantic_tpr'?"),
+        ("vifi_clip", f"there is no paper 'vifi_clip', but {PAPERS}; the method vifi_clip has no rows of a paper: see "
+         "actionprompt list vifi_clip, actionprompt run vifi_clip"),
+        ("vifi_clpi ROW", "'vifi_clpi', but dual_semantic_tpr, "),
+        ("vifi_clpi ROW", "; the method vifi_clip has no rows of a paper: see actionprompt list vifi_clip"),
+        ("actionclip T1 --plan", "; the method actionclip has no rows of a paper"),
+        ("MIP-CLIP", "did you mean 'mip_clip'?"),
+        ("ucf101", f"error: there is no paper 'ucf101', but {PAPERS}"),
         ("dual_semantic_tpr T7.our.K4.hmdb51", "'T7.our.K4.hmdb51'; did you mean 'T7.ours.K4.hmdb51'?"),
         ("dual_semantic_tpr T8.ours.hmdb", "no row of dual_semantic_tpr 'T8.ours.hmdb'; did you mean 'T8."),
         ("--rows", "expected a method before --rows; choose one of dual_semantic_tpr, mip_clip"),

@@ -613,6 +613,18 @@ def test_the_command(folder, clip, tmp_path):
     assert [one["path"] for one in json.loads(done.stdout)["predictions"]] == [str(paths[0])]
 
 
+def test_the_version_and_the_help():
+    done = run("--version")
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, f"{runtime.__version__}\n", b"")
+    done = run("--help")
+    said = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (0, b"")
+    readme = (RUNTIME / "README.md").read_text(encoding="utf-8")
+    options = set(re.findall(r"--[a-z]+", said)) - {"--help"}
+    assert options == {"--version", "--top", "--json", "--batch", "--threads"}
+    assert all(f"{option} " in readme or f"{option}\n" in readme for option in options)
+
+
 def called(capfd, *args: object) -> str:
     """What the command says of a wrong request, in this process."""
     before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]

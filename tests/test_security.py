@@ -460,7 +460,7 @@ def test_a_vocabulary_that_is_not_that_of_the_weights_is_refused(folder):
 
 def test_an_empty_chinese_vocabulary_is_refused(folder_zh):
     (folder_zh / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"expected a vocabulary of 994 tokens, as many as the weights have, got 5;"):
+    with pytest.raises(ValueError, match=r"expected a vocabulary of 1191 tokens, as many as the weights have, got 5;"):
         load_chinese_text(folder_zh)
 
 

@@ -159,3 +159,13 @@ def test_a_cluster_that_is_not_there_is_one_line(rows, tmp_path, capsys, own_con
     assert commands.main([*given, "--engine", "ray", "--ray-address", "127.0.0.1:1"]) == 2
     message = "error: no cluster of Ray answers at 127.0.0.1:1 (Connection refused)\n"
     assert capsys.readouterr().err == message
+
+
+def test_a_cluster_that_does_not_start_in_time_is_one_line(rows, tmp_path, capsys, own_console, monkeypatch):
+    def init(**_):
+        raise Exception("The current node timed out\nduring startup.")  # as in ray/_private/node.py
+
+    monkeypatch.setattr("ray.init", init)
+    given = ["tag", str(rows), "--labels", "a,b", "--backbone", "random:nano", "--out", str(tmp_path / "out")]
+    assert commands.main([*given, "--engine", "ray"]) == 2
+    assert capsys.readouterr().err == "error: no cluster of Ray: The current node timed out during startup.\n"

@@ -65,6 +65,16 @@ def test_what_is_wrong_is_said_before_the_work(tmp_path, monkeypatch, capsys, ow
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("source", ["list.txt", "a.mp4", ".", "*.csv*", "folder.csv", "memory://list.txt", "s3://a/b"])
+def test_a_column_belongs_to_a_table(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("list.txt", "a.mp4", "folder.csv/a.mp4"):
+        (tmp_path / name).write_text("a.mp4\n")
+    with pytest.raises(ValueError, match=r"is no table: expected --column with \.csv, .* alone, got 'path'"):
+        sources.read(source, column="path")
+
+
 @pytest.mark.parametrize(("library", "extra"), [("pyarrow", "tag"), ("fsspec", "tag"), ("ray", "cluster")])
 def test_a_library_that_is_missing_is_one_line(tmp_path, monkeypatch, capsys, own_console, library, extra):
     find = sources.importlib.util.find_spec

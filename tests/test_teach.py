@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from actionprompt import methods, prediction
+from actionprompt import methods, prediction, timeline
 from actionprompt.apps import teach
 from actionprompt.apps.teach import held_out
 from actionprompt.clips import Clip, ClipList
@@ -33,6 +33,17 @@ def films(tmp_path_factory) -> dict[str, list]:
             made[name].append(folder / f"{name}{index}.mp4")
             write_video(made[name][-1], frames, fps=10)
     return made
+
+
+def red_and_grey(folder) -> Path:
+    """Ten seconds of red, six of grey, which was not taught, and four of red."""
+    frames = np.random.default_rng(1).integers(0, 20, (200, 40, 56, 3), dtype=np.uint8)
+    frames[:100, ..., 0] += 200
+    frames[100:160] += 100
+    frames[160:, ..., 0] += 200
+    path = folder / "red_and_grey.mp4"
+    write_video(path, frames, fps=10)
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +84,11 @@ def test_from_clips_to_predictions(films, tmp_path):
     assert [answer.label for answer in answers] == [name for name, _ in unseen]
     assert [answer.none_of_these for answer in answers] == [answer.score < none.below for answer in answers]
     assert sum(answer.none_of_these for answer in answers) <= 1, "the classes themselves are known"
+    for asked in (None, False):  # the model gives the probability of none of these, or the timeline does
+        loaded = prediction.load(tmp_path / "mine", device="cpu", none=asked)
+        segments = timeline(loaded, red_and_grey(tmp_path)).segments
+        assert [segment.label for segment in segments] == ["red", None, "red"]
+        assert [segment.end_s for segment in segments] == pytest.approx([10, 16, 20], abs=1)
     predictor.none_below = answers[0].score + 1e-6
     assert predictor.predict(unseen[0][1]).none_of_these
     predictor.set_classes(["red", "blue", "yellow"])
@@ -116,7 +132,7 @@ def test_two_classes_of_two_clips_leave_one_out_and_of_one_clip_nothing(films, t
 @pytest.mark.parametrize("counts", [(3, 3, 3), (5, 5, 5), (3, 5, 9), (16, 3, 4), (1, 2, 5), (2, 2), (1, 1)])
 def test_every_clip_is_held_out_once_and_its_class_keeps_others(films, counts):
     clips = listed(counts)
-    folds = held_out.folds_of(clips)
+    folds = held_out.folds_of(clips, [clip.key for clip in clips.clips])
     for label, number in enumerate(counts):
         own = Counter(fold for clip, fold in zip(clips.clips, folds, strict=True) if clip.label == label)
         assert sum(own.values()) == number
@@ -138,6 +154,28 @@ def test_every_clip_is_held_out_once_and_its_class_keeps_others(films, counts):
                 left = number - sum(clips.clips[index].label == label for index in own)
                 assert there == min(half[counts], left)
     assert len(plan) == (0 if counts == (1, 1) else 1 if counts == (2, 2) else 2)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_clips_of_one_source_are_held_out_together_and_every_class_keeps_others(seed):
+    rng = np.random.default_rng(seed)
+    clips = listed(rng.integers(1, 9, rng.integers(2, 4)).tolist())
+    sources = [f"{number}.mp4" for number in rng.integers(0, rng.integers(2, 9), len(clips.clips))]
+    folds = held_out.folds_of(clips, sources)
+    own = [
+        {source for clip, source in zip(clips.clips, sources, strict=True) if clip.label == label}
+        for label in range(len(clips.class_names))
+    ]
+    assert held_out.of_one_source(clips, sources) == {label for label, names in enumerate(own) if len(names) == 1}
+    several = [
+        (source, fold)
+        for clip, source, fold in zip(clips.clips, sources, folds, strict=True)
+        if len(own[clip.label]) > 1
+    ]
+    assert all(fold == dict(several)[source] for source, fold in several)
+    for fold in set(folds) - {-1}:
+        left = {clip.label for clip, there in zip(clips.clips, folds, strict=True) if there != fold}
+        assert left == set(range(len(clips.class_names))), "every class is learned by every model"
 
 
 def listed(counts) -> ClipList:
@@ -239,7 +277,7 @@ def test_a_threshold_that_would_mislead_is_not_given(films, tmp_path, monkeypatc
     labels = torch.arange(9) // 3
     answers = torch.where(torch.arange(9) < right, labels, (labels + 1) % 3)
     nine = held_out.Scores(torch.full((9,), known), torch.full((9,), 0.5), labels, answers)
-    outcome = held_out.HeldOut(COLOURS, ((right, 9 - right, 0), (0, 0, 0), (0, 0, 0)))
+    outcome = held_out.HeldOut(COLOURS, ((right, 9 - right, 0), (0, 0, 0), (0, 0, 0)), 9)
     monkeypatch.setattr(held_out, "cross_validate", lambda *_: (nine, outcome, ()))
     taught = run({name: paths[:3] for name, paths in films.items()}, tmp_path / "mine")
     assert taught.none_of_these is None

@@ -150,6 +150,41 @@ def test_taught_from_spans_of_one_video(long, tmp_path):
     assert lines[1].endswith("long.mp4@0.8-1.6")
 
 
+def test_spans_of_one_video_are_held_out_together(long, tmp_path, monkeypatch):
+    other = tmp_path / "other.mp4"
+    write_video(other, video.read_frames(long, np.arange(119, -1, -1)), fps=10)  # another file: blue, green, red
+    clips = {
+        "red": [f"{long}@0-1", f"{long}@1-2", f"{long}@2-3", f"{other}@8.5-9.5", f"{other}@10-11"],
+        "blue": [f"{long}@8.5-9.5", f"{long}@10-11", f"{other}@0-1", f"{other}@1-2"],
+    }
+    plans, real = [], held_out.plan
+    monkeypatch.setattr(held_out, "plan", lambda *given: plans.append(real(*given)) or plans[-1])
+    taught = run(clips, tmp_path / "m", epochs=1)
+    paths = [str(path).partition("@")[0] for path in (*clips["red"], *clips["blue"])]
+    for others, own in plans[0][-1]:
+        assert not {paths[index] for index in others} & {paths[index] for index in own}
+    assert (taught.held_out.num_clips, taught.held_out.num_sources) == (9, 2)
+    assert not any("source video" in line for line in taught.warnings)
+    assert taught.held_out.as_json()["num_sources"] == 2
+    one = run({"red": clips["red"], "blue": clips["blue"][:2]}, tmp_path / "one", epochs=1)
+    assert one.held_out.num_clips == 7
+    (line,) = (line for line in one.warnings if "source video" in line)
+    assert line.startswith("blue: all clips are of one source video, so clips of it are held out while others of it")
+    assert "the held-out figures are optimistic; give clips of two videos or more" in line
+
+
+def test_the_source_of_a_clip_is_what_its_name_shows_or_its_file(long, tmp_path):
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(Path(long).read_bytes())
+    spanned = examples.as_list({"a": [f"{long}@0-1", f"{long}@1.5-2"], "b": [f"{copy}@2-3"]}).clips
+    assert len({examples.source_of(clip) for clip in spanned}) == 1
+    kept = [replace(clip, path=Path(clip.key), known=examples.identity(clip.path)) for clip in spanned]
+    assert [examples.source_of(clip) for clip in kept] == [examples.source_of(clip) for clip in spanned]
+    cut = [Clip(f"run/v_run_g01_c0{i}.avi", tmp_path / f"v_run_g01_c0{i}.avi", 0) for i in (1, 2)]
+    assert [examples.source_of(clip) for clip in cut] == ["v_run_g01"] * 2
+    assert examples.source_of(replace(cut[0], span=(0.0, 1.0), key="run/v_run_g01_c01.avi@0-1")) == "v_run_g01"
+
+
 def test_a_background_class_is_answered_with_none_of_these(long, tmp_path):
     clips = spans(long)
     taught = run(
@@ -286,6 +321,7 @@ def test_everything_is_printed_and_written(long, tmp_path, monkeypatch, capsys):
     assert commands.main(["teach", *named, "--out", out, "--backbone", "random:nano", "--json", file]) == 0
     said = capsys.readouterr().out
     assert "held out, 15 of 15 clips were recognised: 100 % (95 % interval 80 to 100 %; guessing 33 %)" in said
+    assert "they are of 1 source video\n" in said
     assert "learned from 1 clip per class: " in said
     assert "more clips of this kind have nothing left to show here" in said
     assert "rejection threshold" in said

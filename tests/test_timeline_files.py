@@ -260,6 +260,14 @@ def test_any_script_and_any_name_is_drawn(tmp_path, recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
+@pytest.mark.parametrize("word", ["iiii", "WWWW", "跑步跑步"])
+def test_notes_fit_the_width_of_the_picture_whatever_their_letters_are(word):
+    notes = picture._notes(made("a.mp4", 1.0, [], warnings=(" ".join([word] * 90),)))
+    assert " ".join(notes).startswith(" ".join([word] * 90))
+    room_pt = 72 * picture.WIDTH_IN * (picture.RIGHT - picture.LEFT)
+    assert all(look.font(line, picture.NOTE_PT).getlength(line) <= room_pt for line in notes)
+
+
 # --- the film ---
 
 

@@ -5,10 +5,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actionprompt.apps.timeline.smoothing import runs, smooth, viterbi
+from actionprompt.apps.timeline.smoothing import EVIDENCE, runs, smooth, viterbi
+from actionprompt.prediction.none_of_these import by_background, by_odds, by_threshold
 
 
 def by_brute_force(seen, stay, min_windows):
@@ -77,3 +79,34 @@ def test_times_that_are_none_are_refused(wrong):
         smooth(np.ones((3, 2)) / 2, **options)
     with pytest.raises(ValueError, match="at least one window"):
         smooth(np.ones((0, 2)), hop_s=1, stay_s=1, min_s=0, evidence=1)
+
+
+def test_odds_of_a_threshold_by_hand():
+    """Threshold 0.6: none = 0.6 (1 - p) / 0.4 next to a best label of probability p, then all of them sum to 1."""
+    own = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.5, 0.5], [1.0, 0.0]])
+    sums, none = torch.tensor([[1.3], [1.6], [1.75], [1.0]]), torch.tensor([[0.3], [0.6], [0.75], [0.0]])
+    torch.testing.assert_close(by_odds(by_threshold(own, 0.6), 0.6), torch.cat([own, none], 1) / sums)
+    logits = torch.tensor([[0.5, 0.2, 0.3]]).log()  # the last is the background
+    for below, none, total in ((0.25, 0.3, 1.0), (0.6, 0.75, 1.45)):  # 0.25 * 0.5 / 0.75 is less than the background
+        expected = torch.tensor([[0.5, 0.2, none]]) / total
+        torch.testing.assert_close(by_odds(by_background(logits, below), below), expected)
+
+
+@pytest.mark.parametrize("below", [0.0, 0.05, 0.5, 0.9, 1.0])
+def test_odds_leave_the_most_probable_answer(below):
+    logits = 3 * torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
+    logits[0] = torch.tensor([1e4, 0, 0, 0])  # a probability of 1
+    for rows in (by_threshold(logits.softmax(1), below), by_background(logits, below)):
+        found = by_odds(rows, below)
+        torch.testing.assert_close(found.sum(1), torch.ones(500))
+        assert torch.equal(found.argmax(1) == rows.shape[1] - 1, rows.argmax(1) == rows.shape[1] - 1)
+
+
+def test_a_threshold_does_not_outweigh_an_action_that_reaches_it():
+    """Ten seconds above the threshold and ten below it. What the threshold says adds up to less than two moves."""
+    own = torch.full((40, 3), 0.05)
+    own[:20, 0], own[20:, 0], own[20:, 1] = 0.9, 0.5, 0.45
+    rows = by_threshold(own, 0.75)
+    assert runs(rows.argmax(1).numpy()) == [(0, 0, 20), (3, 20, 40)]
+    options = {"hop_s": 0.5, "stay_s": 2.0, "min_s": 1.5, "evidence": EVIDENCE[False]}
+    assert runs(smooth(by_odds(rows, 0.75).numpy(), **options)) == [(0, 0, 20), (3, 20, 40)]

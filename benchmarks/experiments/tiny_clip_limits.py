@@ -1,44 +1,50 @@
-"""What the tiny CLIP cannot do, measured, since results on ActionWorld depend on it.
+"""What the embedded CLIP cannot do, measured, since results on ActionWorld depend on it; next to the one before it.
 
-    python benchmarks/experiments/tiny_clip_limits.py --out results/tiny_clip/tiny_clip_limits.json
+    python benchmarks/experiments/tiny_clip_limits.py --before FOLDER --out results/tiny_clip/limits.json
 
-- Names: cosine similarity of the embeddings of an action's name and its reversal's name, in English and Chinese, in the
-  templates of `zeroshot` and of `dual_semantic_tpr` and as bare names. If the two are one text to the tower, a
-  classifier of these frozen names can hardly separate the actions.
-- Augmentation: zero-shot accuracy without training on 240 training clips, as evaluated, mirrored, cropped and in grey;
-  and relative to the accuracy as evaluated.
-- Order: how often a clip of a reversible pair of `test` is nearer to its own class than to the reversal. Means over
+FOLDER holds `tiny_clip` and `tiny_clip_zh`, as `world.train_clip` writes them; `--after` is another one, instead of the
+models that ship with the package. For both models, and in both versions of ActionWorld:
+
+- `names`: cosine of the embeddings of an action's name and its reversal's name, mean and highest over the pairs, in
+  English and Chinese, in the templates of `zeroshot` and of `dual_semantic_tpr` and as bare names. If the two are one
+  text to the tower, a classifier of these frozen names can hardly separate the actions.
+- `clips`: zero-shot accuracy without training on 240 training clips, as evaluated, mirrored, cropped and in grey; and
+  `pair`, how often a clip of a reversible pair of `test` is nearer to its own class than to the reversal. Means over
   frames give exactly 50 %, since the clips are twins.
-
-`--world` chooses the version of ActionWorld, `--backbone` the models: `tiny`, or a folder as `world.train_clip` writes
-it, with the Chinese tower in the folder of that name with `_zh`.
+- `relative`: the same accuracies over that as evaluated.
+- `stills`: class, attributes and retrieval of held-out stills (`world.tiny_clip_scores.measure`), and the class after
+  changes of the image, over that without (`measure_changes`).
+- `wordings`: held-out wordings of the actions (`measure_names`).
 """
 
 import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from actionprompt import data, datasets, methods, records, transforms
-from actionprompt.backbone import TextTower
+from actionprompt.backbone import CLIP, TextTower
 from actionprompt.clips import ClipList
 from actionprompt.config import Augment, DataConfig
 from actionprompt.methods import dual_semantic_tpr, zeroshot
 from actionprompt.weights import TINY, TINY_ZH, load_chinese_text, load_clip
+from actionprompt.world.scene import Version
+from actionprompt.world.stills import Still
+from actionprompt.world.tiny_clip import sha256_of
+from actionprompt.world.tiny_clip_scores import measure, measure_changes, measure_names
+from actionprompt.world.training_stills import held_out_stills
 
-NUM_CLIPS, BATCH_SIZE, SEED = 240, 24, 0
+NUM_CLIPS, NUM_STILLS, BATCH_SIZE, SEED = 240, 1000, 24, 0
+WORLDS: dict[Version, str] = {"1": "actionworld", "2": "actionworld_v2"}
 EVALUATED = "as evaluated"
 AUGMENTS = {
     EVALUATED: Augment((1, 1), (1, 1), flip=0, grey=0),
     "mirrored": Augment((1, 1), (1, 1), flip=1, grey=0),
-    "crops of 0.8 to 1": Augment((0.8, 1), flip=0, grey=0),
     "crops of 0.6 to 1": Augment((0.6, 1), flip=0, grey=0),
     "crops of 0.3 to 1": Augment((0.3, 1), (3 / 4, 4 / 3), flip=0, grey=0),
     "crops of 0.08 to 1": Augment((0.08, 1), flip=0, grey=0),
@@ -50,37 +56,29 @@ TEMPLATES = {
     },
     "chinese": {"zeroshot": zeroshot.VIDEO_TEMPLATES_ZH, "bare": ("{}",)},
 }  # fmt: skip
+Models = tuple[CLIP, TextTower]
+Row = dict[str, Any]
 
 
-def names(tower: TextTower, class_names: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """The L2-normalised mean embedding [K, E] of each name over the templates."""
-    texts = F.normalize(
-        tower.sentences([template.format(name) for name in class_names for template in templates]), dim=-1
-    )
-    return F.normalize(texts.unflatten(0, (len(class_names), -1)).mean(1), dim=-1)
+def reversed_names(models: Models, clips: ClipList, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+    """Cosines of the names of each pair, mean and highest, and of all names on average, by language and template."""
+    of = {"english": (models[0].text, clips.class_names), "chinese": (models[1], clips.class_names_zh or ())}
+    rows = []
+    for language, ways in TEMPLATES.items():
+        tower, class_names = of[language]
+        for way, templates in ways.items():
+            texts = [template.format(name) for name in class_names for template in templates]
+            each = F.normalize(tower.sentences(texts), dim=-1).unflatten(0, (len(class_names), -1))
+            cosine = (x := F.normalize(each.mean(1), dim=-1)) @ x.T
+            at = {name: index for index, name in enumerate(clips.class_names)}
+            found = torch.stack([cosine[at[one], at[two]] for one, two in pairs])
+            others = cosine[~torch.eye(len(class_names), dtype=torch.bool)]
+            numbers = {"reversed, mean": found.mean(), "reversed, highest": found.max(), "all, mean": others.mean()}
+            rows.append({"language": language, "template": way, **{k: round(float(v), 3) for k, v in numbers.items()}})
+    return rows
 
 
-def measure_names(towers: dict[str, TextTower], clips: ClipList, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Cosines of the names of each pair, and of all names on average, by language and template."""
-    of = {"english": clips.class_names, "chinese": clips.class_names_zh or ()}
-    cosines = {
-        f"{language}, {way}": (x := names(towers[language], of[language], templates)) @ x.T
-        for language, ways in TEMPLATES.items() for way, templates in ways.items()
-    }  # fmt: skip
-    at = {name: index for index, name in enumerate(clips.class_names)}
-    off_diagonal = ~torch.eye(len(at), dtype=torch.bool)
-    return {
-        "names_of_reversed_actions_cosine": [
-            {"pair": pair, **{way: round(float(x[at[pair[0]], at[pair[1]]]), 4) for way, x in cosines.items()}}
-            for pair in pairs
-        ],
-        "names_of_all_classes_mean_cosine": {
-            way: round(float(x[off_diagonal].mean()), 4) for way, x in cosines.items()
-        },
-    }
-
-
-def measure_augmented(method: Any, clips: ClipList) -> dict[str, Any]:
+def augmented(method: Any, clips: ClipList) -> dict[str, float]:
     """Zero-shot accuracy on `NUM_CLIPS` clips under each of `AUGMENTS`."""
     side_px, pixels = method.clip.image.image_size, method.clip.pixels
     positions = [(0, int(index)) for index in np.random.default_rng(SEED).permutation(len(clips.clips))[:NUM_CLIPS]]
@@ -94,21 +92,13 @@ def measure_augmented(method: Any, clips: ClipList) -> dict[str, Any]:
                 rngs=[data.clip_rng(SEED, position, "augment") for position in batch.position],
             )  # fmt: skip
             right[name] += (method(video).argmax(1) == batch.label).tolist()
-    accuracy = {name: float(np.mean(x)) for name, x in right.items()}
-    return {
-        "untrained_accuracy_percent": {name: round(100 * x, 2) for name, x in accuracy.items()},
-        "relative_to_as_evaluated": {name: round(x / accuracy[EVALUATED], 3) for name, x in accuracy.items()},
-        "clips": len(positions),
-    }
+    return {name: float(np.mean(x)) for name, x in right.items()}
 
 
-def measure_order(method: Any, clips: ClipList, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """How often clips of reversible pairs are nearer to their own class than to its reversal."""
-    reverse = {
-        clips.class_names.index(a): clips.class_names.index(b)
-        for one, two in pairs
-        for a, b in ((one, two), (two, one))
-    }
+def pair_accuracy(method: Any, clips: ClipList, pairs: Sequence[tuple[str, str]]) -> float:
+    """How often clips of reversible pairs are nearer to their own class than to its reversal, in percent."""
+    at = clips.class_names.index
+    reverse = {at(a): at(b) for one, two in pairs for a, b in ((one, two), (two, one))}
     side_px, pixels = method.clip.image.image_size, method.clip.pixels
     dataset = data.VideoDataset(clips.clips, DataConfig(), side_px=side_px, training=False, pixels=pixels)
     right: list[bool] = []
@@ -117,31 +107,66 @@ def measure_order(method: Any, clips: ClipList, pairs: Sequence[tuple[str, str]]
             batch = data.collate([dataset[(0, index)]])
             logits = method(transforms.normalise(batch.video[:, 0], mean=pixels.mean, std=pixels.std))[0]
             right.append(bool(logits[clip.label] > logits[reverse[clip.label]]))
-    return {"untrained_pair_accuracy_percent": round(100 * float(np.mean(right)), 2), "pair_clips": len(right)}
+    return 100 * float(np.mean(right))
+
+
+def on_stills(models: Models, stills: Sequence[Still], version: Version) -> Row:
+    """Percent right for each attribute, kind of class and way of retrieval, in both languages; and what changes of the
+    image leave of the class."""
+    changes: dict[str, Any] = measure_changes(models[0], stills)
+    plain = changes["none"]["accuracy"]
+    left = {name: round(x["accuracy"] / plain, 3) for name, x in changes.items() if name != "none"}
+    out: Row = {"class": plain, **{f"class after {name}, relative": x for name, x in left.items()}}
+    for language, found in measure(*models, stills, version).items():
+        numbers = {name: x["accuracy"] for name, x in found["zero-shot"].items()}
+        numbers |= {f"{way} R@1": x["R@1"] for way, x in found["retrieval"].items()}
+        out |= {f"{language}, {name}": x for name, x in numbers.items()}
+    return out
 
 
 @torch.no_grad()
-def measure(world: ModuleType, backbone: str, *, size: str) -> dict[str, Any]:
-    torch.set_num_threads(1)
-    train, test = (world.load(split=1, part=part, size=size) for part in ("train", "test"))
-    clip = load_clip(backbone)
-    towers = {"english": clip.text, "chinese": load_chinese_text(TINY_ZH if backbone == TINY else f"{backbone}_zh")}
-    found = measure_names(towers, train, world.PAIRS)
-    method = methods.build("zeroshot", clip, train.class_names).eval()
-    return {**found, **measure_augmented(method, train), **measure_order(method, test, world.PAIRS)}
+def limits(of: dict[str, Models], *, size: str) -> dict[str, Any]:
+    out: dict[str, list[Row]] = {name: [] for name in ("names", "clips", "relative", "wordings")}
+    of_stills: dict[str, Row] = {}
+    for version, name in WORLDS.items():
+        world, stills = datasets.get(name), held_out_stills(NUM_STILLS, version)
+        train, test = (world.load(split=1, part=part, size=size) for part in ("train", "test"))
+        for label, models in of.items():
+            about = {"model": label, "world": version}
+            out["names"] += [{**about, **row} for row in reversed_names(models, train, world.PAIRS)]
+            method = methods.build("zeroshot", models[0], train.class_names).eval()
+            accuracy, pair = augmented(method, train), pair_accuracy(method, test, world.PAIRS)
+            out["clips"].append({**about, **{k: round(100 * x, 1) for k, x in accuracy.items()}, "pair": pair})
+            relative = {k: round(x / accuracy[EVALUATED], 3) for k, x in accuracy.items() if k != EVALUATED}
+            out["relative"].append({**about, **relative})
+            for what, value in on_stills(models, stills, version).items():
+                of_stills.setdefault(what, {})[f"version {version}, {label}"] = value
+    for label, models in of.items():
+        heard = measure_names(*models)["held-out wordings"]
+        out["wordings"].append({"model": label, **{name: x["accuracy"] for name, x in heard.items()}})
+    return {**out, "stills": of_stills}
+
+
+def load(folder: Path | None) -> Models:
+    if folder is None:
+        return load_clip(TINY), load_chinese_text(TINY_ZH)
+    return load_clip(folder / "tiny_clip"), load_chinese_text(folder / "tiny_clip_zh")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the JSON record")
-    parser.add_argument("--world", choices=("actionworld", "actionworld_v2"), default="actionworld")
-    parser.add_argument("--backbone", default=TINY, help=f"{TINY}, or a folder")
-    parser.add_argument("--size", default="small", help="of the data set")
+    parser.add_argument("--before", type=Path, required=True, help="folder of the models to compare with")
+    parser.add_argument("--after", type=Path, help="folder of other models than those that ship")
+    parser.add_argument("--size", default="small", help="of the data sets")
     options = parser.parse_args()
     started = time.time()
-    found = measure(datasets.get(options.world), options.backbone, size=options.size)
-    about = {"world": options.world, "backbone": records.public(options.backbone)}
-    records.write(options.out, {**records.provenance(seed=SEED, started=started), **about, **found})
+    torch.set_num_threads(1)
+    of = {"before": load(options.before), "after": load(options.after)}
+    found = limits(of, size=options.size)
+    records.write(options.out, {
+        **records.provenance(seed=SEED, started=started), "before": sha256_of(options.before / "tiny_clip"), **found,
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -235,6 +235,7 @@ def _spec(method: Method, config: DataConfig, mixed_precision: Precision, seed: 
         "encode": "image tower" if method.encodes_frames else [type(method).__module__, to_json(method.config)],
         "views": views,
         "seed": seed if config.random_groups else None,
+        "heads": method.clip.image.num_heads,  # the weights, and their hash, do not show them
         "pixels": [method.clip.image.image_size, pixels.mean, pixels.std, pixels.interpolation],
         "precision": mixed_precision,
         "kept": dtype,

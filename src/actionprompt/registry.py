@@ -28,9 +28,15 @@ def load(package: str, name: str, known: Sequence[str], *, what: str) -> ModuleT
 def check(name: str, known: Sequence[str], *, what: str) -> None:
     """Raise ValueError, with the nearest name, for a name that is not known."""
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {some(known, 20)}"
+        near = nearest(name, known)
+        hint = f"choose one of {some(known, 20)}" if near is None else f"did you mean {near!r}?"
         raise ValueError(f"there is no {what} {name!r}; {hint}")
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that is most like `name`, if one is; capitals make no difference."""
+    lower = {entry.lower(): entry for entry in known}
+    return next((lower[near] for near in difflib.get_close_matches(name.lower(), lower, n=1)), None)
 
 
 def summary(folder: Path, name: str) -> str:

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import actionprompt_runtime
+
 INTERRUPTED, PIPE_CLOSED = 130, 141
 NONE = "none of these"
 
@@ -51,15 +53,14 @@ def run(args: list[str]) -> int:
     parser = _Parser("actionprompt-runtime", description=__doc__.partition("\n")[0], allow_abbrev=False)
     parser.add_argument("model", type=Path, metavar="DIR", help="the folder that `actionprompt export` wrote")
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, and folders of numbered images")
-    parser.add_argument("--top", type=int, default=5, help="how many labels to show (5)")
+    parser.add_argument("--version", action="version", version=actionprompt_runtime.__version__)
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many labels to show (5)")
     parser.add_argument("--json", metavar="FILE", help="write the results here; - is stdout, with nothing else on it")
-    parser.add_argument("--batch", type=int, default=1, help="videos that the graph is run on at a time (1)")
-    parser.add_argument("--threads", type=int, help="threads of the graph, and as many that read (one per core)")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="videos that the graph takes at a time (1)")
+    parser.add_argument("--threads", type=int, metavar="N", help="that compute, and as many that read (one per core)")
     options = parser.parse_args(args)
     if options.json not in (None, "-"):
         _check_output(Path(options.json))
-
-    import actionprompt_runtime  # after --help and wrong requests
 
     model = actionprompt_runtime.load(options.model, threads=options.threads)
     answers = model.predict_all(options.videos, top=options.top, batch=options.batch)

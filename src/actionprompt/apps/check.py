@@ -60,6 +60,9 @@ class Inspection:
         out += [f"problem: {line}" for line in self.problems]
         if not self.complete:
             out.append(f"to do: {self.info.get}; expected under ROOT: {' or '.join(self.info.layouts[:3])}")
+        gone = max((len(part.missing) for part in self.parts if part.clips), default=0)
+        if gone:
+            out.append(f"or use the clips that are there: --clips.max-missing {gone}, in train, eval, run and paper")
         return out
 
 
@@ -73,7 +76,7 @@ def inspect(name: str, root: str | Path) -> Inspection:
     info: Info = module.INFO
     root = Path(root).expanduser()
     if not root.exists():
-        raise ValueError(f"{info.title}: no {root}; check the path, or {info.get}")
+        raise ValueError(f"{info.title}: there is no {root}; check the path, or {info.get}")
     if root.is_file() and name != "csv":
         raise ValueError(f"{info.title}: expected a folder, got the file {root}")
     problems: list[str] = []

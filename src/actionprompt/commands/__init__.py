@@ -25,6 +25,21 @@ ORDER = (
     "doctor",
 )  # fmt: skip
 """The verbs in the order of the help."""
+TRAINING = (
+    "add --train.mixed-precision bf16, --train.gradient-checkpointing or more --train.micro-batches, or give fewer "
+    "--data.num-frames or a smaller --train.batch-size"
+)
+LESS_MEMORY = {
+    "train": TRAINING, "run": TRAINING, "paper": TRAINING,
+    "eval": "add --bf16, or give a smaller --batch-size or fewer --data.num-frames",
+    "tag": "add --precision bf16, or give a smaller --batch-size",
+    "predict": "add --precision bf16, or give a smaller --backbone",
+    "bench": "give a smaller --batch-size, fewer --num-frames or smaller --backbones",
+    "prepare": "give fewer --workers",
+}  # fmt: skip
+"""By verb: the options that make it need less memory."""
+RESUMED = ("weights", "prepare", "train", "tag", "run", "paper")
+"""Verbs that resume where they stopped if they are called again."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a console cannot show
-    with _signals.interruptible() as interrupted, notices():
+    verb = args[0] if args else ""
+    said = "interrupted" + ("; the same command resumes where it stopped" if verb in RESUMED else "")
+    with _signals.interruptible(said) as interrupted, notices():
         try:
             try:
                 return answer(args)
@@ -44,11 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()  # a pipe without a reader, or a full disk, answers here
         except (KeyboardInterrupt, Exception) as error:
             if isinstance(error, KeyboardInterrupt) or interrupted():
-                print(_signals.TEXT, file=sys.stderr)
+                print(said, file=sys.stderr)
                 return _signals.INTERRUPTED
             text = errors.of_a_user(error)
             if text is None:
                 raise
+            if errors.of_memory(error):
+                text += f"; {LESS_MEMORY.get(verb, 'end other programs that use it, or use a smaller backbone')}"
             from actionprompt.commands._shared import PIPE_CLOSED, note
 
             leave_stdout()

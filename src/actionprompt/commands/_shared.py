@@ -33,6 +33,8 @@ NONE = "none of these"
 """As an answer."""
 STDOUT = Path("-")
 """As a file to write to."""
+MOST_IGNORED = 10
+"""Lines on what lay among the clips of a list and is none."""
 PIPE_CLOSED = 141
 """128 + SIGPIPE: the exit code of a program that writes into a pipe whose reader has gone."""
 
@@ -287,8 +289,10 @@ class Clips:
         elif not module.INFO.parts and module.parts(self.root) == (None,):
             part = None  # the user's own list is not divided
         clips = module.load(self.root, split=self.split, part=part, max_missing=self.max_missing, **extra)
-        for line in clips.ignored:
+        for line in clips.ignored[:MOST_IGNORED]:
             note("not a clip:", line)
+        if len(clips.ignored) > MOST_IGNORED:
+            note("not a clip:", f"and {len(clips.ignored) - MOST_IGNORED} more")
         if clips.missing:
             there, gone = len(clips.clips), len(clips.missing)
             note("missing:", f"{gone} of {there + gone} clips of {clips.name}: {some(clips.missing, 5)}")
@@ -322,10 +326,12 @@ def class_names(text: str | None, file: Path | None) -> tuple[str, ...] | None:
         return read_labels(file)
     if text is None:
         return None
-    names = listed(name.strip() for name in re.split("[,，、]", text) if name.strip())  # Chinese commas, too
-    if not names:
+    names = [name.strip() for name in re.split("[,，、]", text)]  # Chinese commas, too
+    if not any(names):
         raise ValueError("expected at least one class name, got none")
-    return names
+    if not all(names):
+        raise ValueError(f"--labels: expected a class name before and after every comma, got {text!r}")
+    return listed(names)
 
 
 def read_labels(file: Path) -> tuple[str, ...]:

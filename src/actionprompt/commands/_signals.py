@@ -8,21 +8,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
 """Exit code of an interrupted command, whichever signal it was."""
-TEXT = "interrupted; the same command goes on where it stopped"
 GRACE_S = 4.0
 """Time to end workers and to close files; a second signal ends it."""
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt once; `GRACE_S` later, or with the next signal, the process ends. What
-    is yielded tells whether there was one: whatever else is raised then, such as torch's error that a worker was
-    killed, only follows from it.
+def interruptible(text: str) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt once; `GRACE_S` later, or with the next signal, the process ends and
+    says `text`. What is yielded tells whether there was one: whatever else is raised then, such as torch's error that
+    a worker was killed, only follows from it.
 
     An exception in a destructor is printed and lost. For a KeyboardInterrupt, which can meet any line, that would be an
     interrupt without effect, so it is raised again."""
@@ -37,10 +37,10 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal was_interrupted
         for s in signals:
-            signal.signal(s, lambda *_: _end())
+            signal.signal(s, lambda *_: _end(text))
         if not was_interrupted:
             was_interrupted = True
-            _later(GRACE_S, _end)
+            _later(GRACE_S, partial(_end, text))
         raise KeyboardInterrupt
 
     def lost(error: Any) -> None:
@@ -76,8 +76,8 @@ def _later(seconds: float, call: Callable[[], Any]) -> None:
     timer.start()
 
 
-def _end() -> None:
+def _end(text: str) -> None:
     """End without asking anybody; with a progress bar, the cursor of the terminal is hidden."""
     shown = "\x1b[?25h" if sys.stderr.isatty() else ""
-    os.write(2, f"{shown}{TEXT}\n".encode())
+    os.write(2, f"{shown}{text}\n".encode())
     os._exit(INTERRUPTED)

@@ -35,6 +35,9 @@ from actionprompt.records import write
 from actionprompt.weights import AUTO, load_clip
 from actionprompt.world.drawn import tiny_warnings
 
+MOST_CLASSES = 60
+"""Classes that the table shows; the record has all."""
+
 
 @dataclass(frozen=True)
 class TestClips(Clips):
@@ -150,11 +153,18 @@ def agree(method: Method, clips: ClipList, candidates: Literal["model", "folder"
 
 
 def print_report(report: Report) -> None:
+    """Figures, and a table of the classes that have clips; of many classes the worst."""
     metrics = report.metrics
+    present = [row for row in metrics.per_class if row.num_clips]
+    rows = present if len(present) <= MOST_CLASSES else sorted(present, key=lambda row: row.top1)[:MOST_CLASSES]
     table = Table("class", "clips", "top-1 %", title=shown(report.name))
-    for row in metrics.per_class:
-        table.add_row(shown(row.name), str(row.num_clips), f"{row.top1:.1f}" if row.num_clips else "")
+    for row in rows:
+        table.add_row(shown(row.name), str(row.num_clips), f"{row.top1:.1f}")
     out.print(table)
+    if len(rows) < len(present):
+        say(f"the table has the {len(rows)} worst of {len(present)} classes; --json FILE writes all")
+    if len(present) < len(metrics.per_class):
+        say(f"{len(metrics.per_class) - len(present)} of {len(metrics.per_class)} classes have no clips here")
     top5 = f"   top-5 {metrics.top5:.2f} %" if metrics.top5 == metrics.top5 else ""
     say(
         f"top-1 {metrics.top1:.2f} %{top5}   mean class accuracy {metrics.mean_class_accuracy:.2f} %   "

@@ -18,9 +18,9 @@ class Export:
     model: tyro.conf.Positional[Path | None] = None
     """A run or model folder; without it frozen CLIP tells the labels apart."""
     out: Path = tyro.MISSING
-    """Folder to write; a new or an empty one."""
+    """Folder to write, a new or an empty one: all of it, or nothing where the command is interrupted."""
     int8: bool = False
-    """Weights of 8 bits: a quarter of the size, other scores (docs/how_to/export.md says how far apart)."""
+    """Weights of 8 bits: about a quarter of the size, other scores (docs/how_to/export.md says how far apart)."""
     labels: str | None = None
     """Class names to tell apart, separated by commas; of a trained model those that it was trained on, unless given."""
     labels_file: Path | None = None

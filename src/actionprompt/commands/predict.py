@@ -49,8 +49,9 @@ class Predict:
     a .pt file, a hub name, or `tiny`. Of a trained model: where the backbone is, if it is not where the manifest
     says."""
     none: bool = False
-    """Let "none of these" be an answer: by the model's rejection threshold, or by unrelated actions next to the labels
-    where there is none."""
+    """Let "none of these" be an answer, by unrelated actions next to the labels. Off by default, since a clip is taken
+    to show one of the labels (`timeline` has it on). A taught model with a rejection threshold or a background answers
+    so in any case; with a threshold, --none adds the probability."""
     independent: bool = False
     """Score each label by itself against unrelated actions, so that several can be true at once."""
     fit: Fit | None = None

@@ -51,8 +51,8 @@ class Tag:
     """What of a frame is seen, as in `predict`."""
     precision: Literal["float32", "bf16", "int8"] = "float32"
     """What frames are encoded in, as in `predict`."""
-    column: str = "path"
-    """Of CSV, TSV and Parquet: the column of paths, which are below the folder of the list if they are relative."""
+    column: str | None = None
+    """Of CSV, TSV and Parquet: the column of paths, `path` unless given. Relative ones are below the list's folder."""
     embeddings: bool = False
     """A column with the embedding of each video as float16."""
     part_rows: int = 1000

@@ -105,6 +105,8 @@ def _print(taught: Taught) -> None:
         low, high = held_out.interval
         say(f"held out, {held_out.num_right} of {held_out.num_clips} clips were recognised: {held_out.top1:.0f} % "
             f"(95 % interval {low:.0f} to {high:.0f} %; guessing {held_out.chance:.0f} %)")  # fmt: skip
+        if held_out.num_sources < held_out.num_clips:
+            say(f"they are of {held_out.num_sources} source video{'' if held_out.num_sources == 1 else 's'}")
         out.print(confusion(held_out))
     for point in taught.curve if len(taught.curve) > 1 else ():
         number = f"{point.clips_per_class:.2g} clip{'' if point.clips_per_class == 1 else 's'}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.table import Column, Table
@@ -51,9 +52,10 @@ class Options:
     backbone: str | None = None
     """Without a model: `auto`, openai/clip-vit-base-patch16 from the cache or the hub; or a folder, a .pt file, a hub
     name, or `tiny`. With a model: where its backbone lies, if it is not where the manifest says."""
-    none: bool | None = None
-    """Let "none of these" be an answer; by default where it is told well: by frozen CLIP, or by a taught model with a
-    threshold or a background."""
+    none: Annotated[tyro.conf.DisallowNone[bool | None], tyro.conf.arg(help_behavior_hint="")] = None
+    """Let "none of these" be an answer, by unrelated actions next to the labels. On by default, since most of a long
+    video shows none of the labels (`predict` has it off), but for a trained model that tells it poorly. A taught model
+    with a rejection threshold or a background answers so in any case."""
     independent: bool = False
     """Look for each label by itself, so that several can happen at once."""
     window_s: float = engine.WINDOW_S

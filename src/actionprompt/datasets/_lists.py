@@ -139,7 +139,7 @@ def clip_list(
 
     Raises:
         NotThere: all listed clips are missing.
-        ValueError: `root` is not a folder, or more than `max_missing` clips are missing.
+        ValueError: `root` is not a folder, the list is empty, or more than `max_missing` clips are missing.
     """
     build = partial(
         ClipList,
@@ -152,12 +152,14 @@ def clip_list(
     if max_missing is None:
         return build(clips=tuple(Clip(row.key, root / row.key, row.label) for row in rows))
     require_folder(root, info.title)
+    if not rows:
+        raise ValueError(f"{name}: expected a list that names clips, got one that names none")
     layout, paths = locate(root, rows, info)
     missing = [row.key for row, path in zip(rows, paths) if path is None]
     if len(missing) == len(rows):
-        packed = archives(root)
+        packed, first = archives(root), info.layouts[0].format_map(rows[0].fields)
         raise NotThere(
-            f"{name}: none of the {len(rows)} listed clips is under {root}",
+            f"{name}: none of the {len(rows)} listed clips is under {root}, such as {root / first}.mp4",
             f"expected {some(info.layouts)}; " + (f"extract {some(packed)} first" if packed else info.get),
         )
     if len(missing) > max_missing:

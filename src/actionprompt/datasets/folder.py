@@ -10,9 +10,9 @@ rest `test`, drawn from `split` as the seed. Clips cut from one source stay toge
 `v_Run_g01_c02` and `v_Run_g01_c03` (UCF-101), `NAME_run_f_cm_np1_ba_med_0` (HMDB-51), `ID_000010_000020` (Kinetics),
 `NAME_clip2`, `NAME-part-3`.
 
-Names that start with a dot and `__MACOSX` are skipped; what macOS left is counted. Everything else that is not a clip
-is listed in `ClipList.ignored`; clips that are nested one folder too deep are an error, since skipping them can hardly
-be intended.
+A folder without a clip in any part is no class, unless `classes.txt` lists it. Names that start with a dot and
+`__MACOSX` are skipped; what macOS left is counted. Everything else that is not a clip is listed in `ClipList.ignored`;
+clips that are nested one folder too deep are an error, since skipping them can hardly be intended.
 """
 
 import hashlib
@@ -83,30 +83,33 @@ def load(
 
     bases = [root] if part is None else [root / str(name) for name in there]
     folders = sorted({entry.name for base in bases for entry in _visible(base) if entry.is_dir()})
-    names = tuple(folders)
+    names = tuple(name for name in folders if any(is_video(path) for base in bases for path in _visible(base / name)))
     if (root / "classes.txt").is_file():
-        names = read_names(root / "classes.txt")
-        unknown = [name for name in folders if name not in names]
+        listed = read_names(root / "classes.txt")
+        unknown = [name for name in names if name not in listed]
         if unknown:
             raise ValueError(f"folder: {root / 'classes.txt'} does not list the class folder {some(unknown)}")
+        names = listed
+    others = [name for name in folders if name not in names]
 
     base = root if part is None else root / part
-    ignored = [f"{path.name}: a file next to the class folders" for path in _visible(base) if not path.is_dir()]
-    ignored = [line for line in ignored if not line.startswith(("classes.txt:", "prepared.json"))]  # of `prepare`
+    loose = [f"{path.name}: a file next to the class folders" for path in _visible(base) if not path.is_dir()]
+    ignored = [f"{name}: a folder without clips, so no class" for name in others]
+    ignored += [line for line in loose if not line.startswith(("classes.txt:", "prepared.json"))]  # of `prepare`
     clips: list[Clip] = []
-    for label, name in enumerate(names):
-        before = len(clips)
-        for path in _visible(base / name) if (base / name).is_dir() else []:
+    for label, name in enumerate((*names, *others)):
+        before, unread = len(clips), []
+        for path in _visible(base / name):
             key = path.relative_to(root).as_posix()
             if is_video(path):
                 clips.append(Clip(key, path, label))
                 continue
-            deeper = [inside for inside in _visible(path) if is_video(inside)] if path.is_dir() else []
+            deeper = [inside for inside in _visible(path) if is_video(inside)]
             if deeper:
                 raise ValueError(f"folder: {key}/{deeper[0].name} is nested one folder too deep; {expected}")
-            ignored.append(f"{key}: {'a folder without images' if path.is_dir() else 'not a video file'}")
-        if len(clips) == before:
-            ignored.append(f"{name}: a class without clips")
+            unread.append(f"{key}: {'a folder without images' if path.is_dir() else 'not a video file'}")
+        if label < len(names):
+            ignored += unread if len(clips) > before else [*unread, f"{name}: a class without clips"]
     places = [base, *(base / name for name in names if (base / name).is_dir())]
     hidden = sum(is_of_macos(path.name) for place in places for path in place.iterdir())
     if hidden:
@@ -183,4 +186,7 @@ def divide(clips: ClipList, part: str, *, share: float, seed: int) -> ClipList:
 
 
 def _visible(folder: Path) -> list[Path]:
+    """What is in a folder and not hidden, in order; nothing where there is no folder."""
+    if not folder.is_dir():
+        return []
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not is_of_macos(path.name))

@@ -123,8 +123,6 @@ def answered(task: Task, tell: Tell, scratch: Path) -> Answer:
         return {"cancelled": True}
     except Exception as error:
         text = errors.of_a_user(error)
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a device
-            text = f"it needed more memory than there is ({error})"
         if text is None:
             traceback.print_exc()
             text = f"a fault of the program ({type(error).__name__}: {error}); its traceback is in the terminal"

@@ -27,8 +27,16 @@ def get(name: str) -> ModuleType:
     """A paper's module with `ROWS` and `CHOICES`.
 
     Raises:
-        ValueError: there is no paper of that name; with the nearest one.
+        ValueError: there is no paper of that name; with those that there are, and what to do with a method without one.
     """
+    if name not in names():
+        near = registry.nearest(name, (*names(), *methods.names()))
+        hint = ""
+        if near in names():
+            hint = f"; did you mean {near!r}?"
+        elif near is not None:
+            hint = f"; the method {near} has no rows of a paper: see actionprompt list {near}, actionprompt run {near}"
+        raise ValueError(f"there is no paper {name!r}, but {', '.join(names())}{hint}")
     return registry.load(__name__, name, names(), what="paper")
 
 

@@ -142,3 +142,19 @@ def by_background(logits: Float[Tensor, "*N C"], below: float | None) -> Float[T
     own = logits.softmax(-1)
     rows = torch.cat([own[..., :-1], own[..., -1:].clamp(min=below or 0.0)], -1)
     return rows / rows.sum(-1, keepdim=True)
+
+
+def by_odds(rows: Float[Tensor, "*N C"], below: float) -> Float[Tensor, "*N C"]:
+    """Rows of `by_threshold` or `by_background` with another score of none of these: that of the background, or where
+    it is higher, with p the model's own probability of the best label, the one for which
+
+        log(best / none) = logit(p) - logit(below)
+
+    The most probable answer stays the same, since this is 0 at the threshold, and it can be summed over the windows of
+    a video. Of the constant of `by_threshold` the sum cannot be used: a label gains -log(below) over it at most, and
+    loses any amount."""
+    none = rows[..., -1:]
+    own = rows[..., :-1] * torch.where(none < below, below / none, 1.0)  # without the normalisation
+    rejected = below * (1 - own.amax(-1, keepdim=True)) / max(1 - below, 1e-6)
+    rows = torch.cat([own, torch.maximum(rejected, 1 - own.sum(-1, keepdim=True))], -1)
+    return rows / rows.sum(-1, keepdim=True)

@@ -89,25 +89,28 @@ def make(folder: Path, readme: Path | None, *, draw: bool) -> tuple[list[dict[st
     own = folder / "README.md"
     if own.exists() and not read_text(own).startswith(HEAD):
         raise ValueError(
-            f"{own} was not made by this program and is not overwritten: move it, or give another --folder"
+            f"{own} was not made by `actionprompt results` and is not overwritten: move it, or give another --folder"
         )
     found, benchmarks = collect(folder), collect_benchmarks(folder)
-    texts = {own: results_page(found)}
     by_hand = [page for page in sorted(folder.glob("*.md")) if page.name != "README.md"]
+    texts = {own: results_page(found, by_hand)}
     for page in [*by_hand, *([readme] if readme is not None else [])]:
-        plot_folder = folder / "plots" if draw else None
-        texts[page] = fill(read_text(page), found, plot_folder, benchmarks)
+        plot_folder, text = folder / "plots" if draw else None, read_text(page)
+        try:
+            texts[page] = fill(text, found, plot_folder, benchmarks)
+        except ValueError as error:
+            raise ValueError(f"{page}: {error}") from None
     return found, texts
 
 
-def results_page(records: Sequence[dict[str, Any]]) -> str:
-    """`results/README.md`: our records, a table per data set and protocol, and the published numbers, a table per
-    method."""
+def results_page(records: Sequence[dict[str, Any]], by_hand: Sequence[Path] = ()) -> str:
+    """`results/README.md`: links to the pages next to it, our records, a table per data set and protocol, and the
+    published numbers, a table per method."""
+    more = ", ".join(f"[{page.stem.replace('_', ' ')}]({page.name})" for page in by_hand)
     parts = [
         f"{HEAD} from the records in this folder; do not edit. Ours: mean ± sample "
         "standard deviation over seeds, last epoch. Published: the authors' numbers, other weights and data. Views: "
-        "clips x crops. No variant: the full method. Discussion: [ActionWorld](actionworld.md), [claims](claims.md), "
-        "[real video](real_video.md), [costs](costs.md).",
+        "clips x crops. No variant: the full method." + (f" More: {more}." if more else ""),
     ]
     parts += ["## Methods", verification_table()]
     for dataset in sorted({record["dataset"] for record in records}):

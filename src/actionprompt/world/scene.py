@@ -11,7 +11,8 @@ from actionprompt.world.figure import Actor, Colour
 Version = Literal["1", "2"]
 
 VERSION: Version = "1"
-"""Version of the whole world: part of every path and of the seeds of clips. Raised with any change of the pixels."""
+"""What is drawn where no version is given. A version is part of every path and of the seeds of clips: the pixels of
+none are ever changed."""
 
 SHIRTS: dict[str, tuple[Colour, str]] = {
     "red": ((208, 56, 52), "红色"),

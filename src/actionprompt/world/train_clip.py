@@ -403,7 +403,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     record = {
         "result": "tiny_clip",
         **records.provenance(seed=args.seed, started=started),
-        "command": " ".join(["python -m actionprompt.world.train_clip", *(sys.argv[1:] if argv is None else argv)]),
+        "command": " ".join(["python -m actionprompt.world.train_clip", *map(records.public, argv or sys.argv[1:])]),
         "commit": commit,
         "options": {k: v for k, v in vars(args).items() if k not in ("out", "stills", "start")},
         "start": None if args.start is None else sha256_of(args.start),

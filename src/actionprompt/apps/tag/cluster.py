@@ -101,7 +101,7 @@ def _cluster(job: Job, actors: int, address: str | None) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(include_dashboard=False, configure_logging=False, log_to_driver=False, **options)
-    except (ConnectionError, RuntimeError) as error:
+    except Exception as error:  # a bare one where its processes do not start in time
         raise ValueError(f"no cluster of Ray: {' '.join(str(error).split())}") from None
     finally:
         if threading.current_thread() is threading.main_thread():

@@ -65,15 +65,19 @@ class Source:
         return [*names, *([self.base.partition(":")[0]] if ADDRESS.match(self.base) else [])]
 
 
-def read(source: str, *, column: str = "path", note: Callable[[str], None] | None = None) -> Source:
+def read(source: str, *, column: str | None = None, note: Callable[[str], None] | None = None) -> Source:
     """The rows of a folder (searched for videos), a list (`.txt`: a row per line; `.csv`, `.tsv` or `.parquet`: a
-    column), a glob or a video; all of these may be local or an fsspec address. `note` is called with a line on what in
-    a folder was not looked at.
+    column, `path` unless given), a glob or a video; all of these may be local or an fsspec address. `note` is called
+    with a line on what in a folder was not looked at.
 
     Raises:
-        ValueError: nothing there, no rows, no such column, a list that cannot be read, or a library that is missing.
+        ValueError: nothing there, no rows, no such column, a column of what is no table, a list that cannot be read, or
+            a library that is missing.
     """
     require("pyarrow")
+    if column is not None and (Path(source).suffix.lower() not in CSV + PARQUET or Path(source).is_dir()):
+        raise ValueError(f"{source} is no table: expected --column with .csv, .tsv or .parquet alone, got {column!r}")
+    column = column or "path"
     if ADDRESS.match(source):
         require("fsspec")
         found = _read_address(source, column)

@@ -297,14 +297,22 @@ def _cross_validate(
         if number < MIN_CLIPS
     ]
     enough = len(numbers) >= 3 and not warnings
-    plan = held_out.plan(clips, held_out.folds_of(clips))
+    sources = [examples.source_of(clip) for clip in clips.clips]
+    plan = held_out.plan(clips, held_out.folds_of(clips, sources))
     learner.plan([*(len(others) for folds in plan for others, _ in folds), len(clips.clips)])
     no_threshold = 'no rejection threshold ("none of these"): '
     needed = f"it needs three classes with {MIN_CLIPS} clips or more each"
     if not plan:
         warnings.append("no class has two clips, so none can be held out: how well they are recognised is not known")
         return _Found(None, (), None, None, (*warnings, no_threshold + needed))
-    scores, outcome, curve = held_out.cross_validate(clips, plan, learner.try_out, stored, config, background)
+    alone = [clips.class_names[label] for label in sorted(held_out.of_one_source(clips, sources))]
+    alone = [name for name in alone if numbers[name] > 1]
+    if alone:
+        warnings.append(
+            f"{some(alone, 5)}: all clips are of one source video, so clips of it are held out while others of it are "
+            f"learned from, and the held-out figures are optimistic; give clips of two videos or more"
+        )
+    scores, outcome, curve = held_out.cross_validate(clips, sources, plan, learner.try_out, stored, config, background)
     none_of_these = None
     if enough and outcome.top1 >= MIN_TOP1:
         place = -1 if background is None else background

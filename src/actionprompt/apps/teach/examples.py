@@ -27,6 +27,7 @@ from actionprompt.clips import (
     with_span,
 )
 from actionprompt.config import DataConfig, from_json, to_json
+from actionprompt.datasets import folder as folders
 from actionprompt.weights.run import read_manifest, read_tensors
 
 FEATURES, INDEX = "features.safetensors", "features.json"
@@ -93,6 +94,13 @@ def _check_contents(clips: Iterable[tuple[Path, Span | None]]) -> None:
                 first, second = with_span(other, own), with_span(path, span)
                 raise ValueError(f"expected every clip once, but {first} and {second} are copies of the same video")
         others.append((path, span))
+
+
+def source_of(clip: Clip) -> str:
+    """The video that a clip was cut from: as its name shows it (`datasets.folder`), else its file, by its content."""
+    name = clip.key if clip.span is None else split_span(clip.key)[0]
+    shown = folders.source_of(name)
+    return shown if shown != name else clip.known or identity(clip.path)
 
 
 @dataclass(frozen=True)

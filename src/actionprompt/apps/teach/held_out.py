@@ -31,6 +31,8 @@ class HeldOut:
     class_names: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Rows: true class; columns: predicted class."""
+    num_sources: int
+    """Source videos of the clips that were held out."""
 
     @property
     def num_clips(self) -> int:
@@ -61,6 +63,7 @@ class HeldOut:
         """All of it as plain JSON."""
         return {
             "num_clips": self.num_clips,
+            "num_sources": self.num_sources,
             "top1": self.top1,
             "interval": list(self.interval),
             "chance": self.chance,
@@ -116,18 +119,45 @@ class Scores:
     """The most probable class."""
 
 
-def folds_of(clips: ClipList, most: int = MAX_FOLDS) -> list[int]:
-    """The fold of every clip, from 0: the clips of each class are assigned to the folds round-robin. The only clip of a
-    class is never held out (-1): nothing would be left to learn the class from."""
-    number = [0] * len(clips.class_names)
-    for clip in clips.clips:
-        number[clip.label] += 1
+def folds_of(clips: ClipList, sources: Sequence[str], most: int = MAX_FOLDS) -> list[int]:
+    """The fold of every clip, from 0; `sources` names the video that each was cut from.
+
+    The clips of one source, of whatever class, share a fold. The largest sources come first, each into the fold that
+    has the fewest clips of its classes and leaves a clip of each of them to learn from; where there is no such fold, it
+    is never held out (-1). The clips of a class of one source (`of_one_source`) count as a source each."""
+    alone = of_one_source(clips, sources)
+    groups: dict[tuple[str, int], list[int]] = {}
+    for index, (clip, source) in enumerate(zip(clips.clips, sources, strict=True)):
+        groups.setdefault((source, index if clip.label in alone else -1), []).append(index)
+    labels = {group: [clips.clips[index].label for index in own] for group, own in groups.items()}
+    number = [sum(label in own for own in labels.values()) for label in range(len(clips.class_names))]
     num_folds = min(most, max(number))
-    seen, folds = [0] * len(number), []
-    for clip in clips.clips:
-        folds.append(seen[clip.label] % num_folds if number[clip.label] > 1 else -1)
-        seen[clip.label] += 1
+    clips_in = [[0] * len(number) for _ in range(num_folds)]
+    groups_in = [[0] * len(number) for _ in range(num_folds)]
+    folds = [-1] * len(clips.clips)
+    for group, own in sorted(groups.items(), key=lambda item: -len(item[1])):
+        free = [
+            fold
+            for fold in range(num_folds)
+            if all(groups_in[fold][label] + 1 < number[label] for label in set(labels[group]))
+        ]
+        if not free:
+            continue
+        fold = min(free, key=lambda fold: sum(clips_in[fold][label] for label in set(labels[group])))
+        for label in set(labels[group]):
+            groups_in[fold][label] += 1
+            clips_in[fold][label] += labels[group].count(label)
+        for index in own:
+            folds[index] = fold
     return folds
+
+
+def of_one_source(clips: ClipList, sources: Sequence[str]) -> set[int]:
+    """The labels of the classes whose clips are all of one source video. No source can be held out of them."""
+    found: dict[int, set[str]] = {}
+    for clip, source in zip(clips.clips, sources, strict=True):
+        found.setdefault(clip.label, set()).add(source)
+    return {label for label, own in found.items() if len(own) == 1}
 
 
 def plan(clips: ClipList, folds: Sequence[int]) -> list[list[tuple[list[int], list[int]]]]:
@@ -167,6 +197,7 @@ def _numbers(clips: ClipList, chosen: Sequence[int]) -> list[int]:
 
 def cross_validate(
     clips: ClipList,
+    sources: Sequence[str],
     plan: list[list[tuple[list[int], list[int]]]],
     learn: Callable[[list[int]], Method],
     stored: Float[Tensor, "C V T E"],
@@ -174,7 +205,7 @@ def cross_validate(
     background: int | None,
 ) -> tuple[Scores, HeldOut, tuple[Point, ...]]:
     """Train every model of the plan, and score the clips that it has not learned from. `stored` are the features of all
-    clips."""
+    clips, `sources` the videos that they were cut from."""
     labels = torch.tensor([clip.label for clip in clips.clips])
     points = []
     for folds in plan:
@@ -190,7 +221,8 @@ def cross_validate(
     confusion = torch.zeros(size, size, dtype=torch.long).index_put_(
         (label, answer), torch.ones_like(label), accumulate=True
     )
-    held_out = HeldOut(clips.class_names, tuple(map(tuple, confusion.tolist())))
+    num_sources = len({sources[index] for _, own in plan[-1] for index in own})
+    held_out = HeldOut(clips.class_names, tuple(map(tuple, confusion.tolist())), num_sources)
     return Scores(known, unknown, label, answer), held_out, tuple(points)
 
 

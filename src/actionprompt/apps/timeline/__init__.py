@@ -13,7 +13,6 @@ Letters: W windows, T frames of a window, K labels, S side in pixels.
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any
@@ -29,7 +28,7 @@ from actionprompt.apps.timeline.answer import Segment, Timeline, Window
 from actionprompt.config import DataConfig, Progress
 from actionprompt.method import check_frames
 from actionprompt.prediction import Predictor
-from actionprompt.prediction.none_of_these import by_threshold
+from actionprompt.prediction.none_of_these import by_odds, by_threshold
 
 __all__ = ["Segment", "Timeline", "Window", "timeline"]
 
@@ -86,15 +85,20 @@ def timeline(
     ends[-1] = duration_s
     num_labels = len(predictor.class_names)
     has_none = scores.shape[1] > num_labels
-    if predictor.none_below is not None and not has_none and not predictor.independent:
-        scores, has_none = by_threshold(torch.from_numpy(scores), predictor.none_below).numpy(), True
+    below = None if predictor.independent else predictor.none_below
+    if below is not None and not has_none:
+        scores, has_none = by_threshold(torch.from_numpy(scores), below).numpy(), True
     windows = tuple(
         Window(float(start), float(end), tuple(row[:num_labels].tolist()), float(row[num_labels]) if has_none else None)
         for start, end, row in zip(starts, ends, scores)
     )
 
-    evidence = smoothing.EVIDENCE[has_none]
-    smoothed = partial(smoothing.smooth, hop_s=hop_s, stay_s=stay_s, min_s=min_s, evidence=evidence)
+    evidence = smoothing.EVIDENCE[has_none and below is None]
+
+    def smoothed(rows: Float[np.ndarray, "W Z"]) -> Int64[np.ndarray, " W"]:
+        seen = rows if below is None else by_odds(torch.from_numpy(rows), below).numpy()
+        return smoothing.smooth(seen, hop_s=hop_s, stay_s=stay_s, min_s=min_s, evidence=evidence)
+
     segments = cut(
         scores, centres, duration_s, predictor.class_names, independent=predictor.independent,
         smooth=smoothed if smooth else None,

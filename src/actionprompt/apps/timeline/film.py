@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from actionprompt import files
 from actionprompt.apps.timeline import look
@@ -76,7 +76,7 @@ class _Overlay:
         self.margin_px = max(4, side_px // 90)
         self.text_px, self.small_px = max(16, side_px // 20), max(11, side_px // 40)
         self.bar = look.strip(timeline, max(14, side_px // 25), width_px)
-        lines = [line for warning in timeline.warnings for line in _wrapped(warning, self.small_px, self._room_px)]
+        lines = [line for warning in timeline.warnings for line in look.wrapped(warning, self.small_px, self._room_px)]
         self.warnings = _box(tuple(lines), self.small_px)
 
     @property
@@ -104,28 +104,11 @@ class _Overlay:
         label = "none of these" if segment.label is None else look.drawable(segment.label)
         colour = look.colour_of(look.mark_of(segment.label, self.marks))
         score = f"  {100 * segment.score:.0f} %"
-        font = _font(label, self.text_px)
+        font = look.font(label, self.text_px)
         room_px = self._room_px - font.getlength(score)
         while font.getlength(label) > room_px and len(label) > 1:
             label = f"{label.rstrip('…')[:-1]}…"
         return _box((label + score,), self.text_px, colour)
-
-
-@lru_cache(maxsize=64)
-def _font(text: str, size_px: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(look.font_of(text)[0], size_px)
-
-
-def _wrapped(text: str, size_px: int, room_px: float) -> list[str]:
-    """Lines that fit into a width; a word that does not has a line of its own."""
-    lines: list[str] = []
-    for word in look.drawable(text).split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _font(text, size_px).getlength(longer) <= room_px:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
 
 
 @lru_cache(maxsize=8)
@@ -133,7 +116,7 @@ def _box(lines: tuple[str, ...], size_px: int, colour: look.Colour | None = None
     """White text on a dark box, as RGBA; a bar of a colour at its left side."""
     if not lines:
         return np.zeros((0, 0, 4), np.uint8)
-    fonts = [_font(line, size_px) for line in lines]
+    fonts = [look.font(line, size_px) for line in lines]
     pad_px, bar_px, line_px = size_px // 3, 0 if colour is None else size_px // 2, round(1.3 * size_px)
     width_px = bar_px + 2 * pad_px + round(max(font.getlength(line) for font, line in zip(fonts, lines)))
     image = Image.new("RGBA", (width_px, line_px * len(lines) + pad_px), (0, 0, 0, round(255 * OPACITY)))

@@ -102,6 +102,25 @@ def font_of(text: str) -> tuple[str, bool]:
     return _font_with(frozenset(ord(letter) for letter in text if not letter.isspace()))
 
 
+@lru_cache(maxsize=64)
+def font(text: str, size: int | float) -> ImageFont.FreeTypeFont:
+    """The font of `font_of` in a size; lengths of text are in the unit of the size."""
+    return ImageFont.truetype(font_of(text)[0], size)
+
+
+def wrapped(text: str, size: int | float, room: float) -> list[str]:
+    """A text, `drawable`, as lines that fit into a width; a word that does not has a line of its own."""
+    text = drawable(text)
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font(text, size).getlength(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
 @lru_cache(maxsize=256)
 def _font_with(letters: frozenset[int]) -> tuple[str, bool]:
     usual = font_manager.findfont("DejaVu Sans")

@@ -1,6 +1,5 @@
 """A picture of a timeline: key frames, the strip of segments, and the scores over time."""
 
-import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.gridspec import GridSpec
-from PIL import ImageFont
 
 from actionprompt import files, video
 from actionprompt.apps.timeline import look
@@ -27,8 +25,8 @@ LEFT, RIGHT = 0.055, 0.975
 """Where the time axis starts and ends, as parts of the width."""
 FRAMES_IN, STRIP_IN, CURVES_IN, ROW_IN = 1.25, 0.4, 2.4, 0.22
 """Heights; a row is a line of text."""
-LABEL_PT = 8.5
-"""Of labels in the strip."""
+LABEL_PT, NOTE_PT = 8.5, 8.5
+"""Of labels in the strip, and of notes."""
 MOST_POINTS = 1400
 """Of a curve: about one per pixel. More windows are drawn as the maximum of those that share a pixel."""
 STYLES = ("-", "--", ":")
@@ -73,7 +71,8 @@ def _text(axis: Any, x: float, y: float, text: str, size: float, **options: Any)
 
 def _notes(timeline: Timeline) -> list[str]:
     lines = [*timeline.warnings, *look.without_font(timeline)]
-    return [part for line in lines for part in textwrap.wrap(look.drawable(line), 180)]
+    room_pt = 72 * WIDTH_IN * (RIGHT - LEFT)
+    return [part for line in lines for part in look.wrapped(line, NOTE_PT, room_pt)]
 
 
 def _title(figure: Figure, timeline: Timeline, title: str, notes: list[str], height_in: float) -> None:
@@ -87,7 +86,7 @@ def _title(figure: Figure, timeline: Timeline, title: str, notes: list[str], hei
     _text(figure, LEFT, y(1.0), _shortened(title, 90), 13, va="center")
     _text(figure, RIGHT, y(1.0), _shortened(" · ".join(facts), 90), 9, va="center", ha="right", color="0.25")
     for row, line in enumerate(notes):
-        _text(figure, LEFT, y(2.0 + row), line, 8.5, va="center", color="#a03000")
+        _text(figure, LEFT, y(2.0 + row), line, NOTE_PT, va="center", color="#a03000")
 
 
 def _shortened(name: str, most: int) -> str:
@@ -170,7 +169,7 @@ def _strip(axis: Axes, timeline: Timeline) -> None:
 
 def _lines(text: str, room_in: float) -> tuple[str, ...]:
     """A text in one or two lines that fit into a width; none if they do not."""
-    font = ImageFont.truetype(look.font_of(text)[0], LABEL_PT)
+    font = look.font(text, LABEL_PT)
     spaces = [place for place, letter in enumerate(text) if letter == " "]
     middle = min(spaces, key=lambda place: abs(place - len(text) / 2), default=0)
     for lines in ((text,), (text[:middle], text[middle + 1 :])):

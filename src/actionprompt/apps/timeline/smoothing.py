@@ -1,9 +1,10 @@
 """From scores of windows to segments: a hidden Markov model over the windows, and its most probable path.
 
 The states are the answers: the labels and, where it was asked for, "none of these". What is seen of window w are the
-model's probabilities p(k | w). Windows overlap and probabilities are not calibrated, so what each window says counts
-with a weight a (`EVIDENCE`). With a stay probability s = exp(-hop / stay_s), where `stay_s` is the usual length of an
-action, and K states, the path k_1 ... k_W maximises
+model's probabilities p(k | w); with a rejection threshold, those by its odds (`prediction.none_of_these.by_odds`).
+Windows overlap and probabilities are not calibrated, so what each window says counts with a weight a (`EVIDENCE`). With
+a stay probability s = exp(-hop / stay_s), where `stay_s` is the usual length of an action, and K states, the path
+k_1 ... k_W maximises
 
     sum_w a log p(k_w | w)  +  sum_w log t(k_(w-1), k_w),    t(i, j) = s if i = j, else (1 - s) / (K - 1)
 
@@ -22,7 +23,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 EVIDENCE = {False: 1.0, True: 0.5}
-"""a, at the default window and hop, without "none of these" and with it, whose probability is high for minutes."""
+"""a, at the default window and hop, without "none of these" and with it, whose probability is high for minutes. That of
+a rejection threshold is not (`prediction.none_of_these.by_odds`): there it is as without."""
 FLOOR = 1e-6
 """The lowest probability that counts: no single window forbids an answer."""
 
