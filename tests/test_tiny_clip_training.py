@@ -377,3 +377,9 @@ def test_everything_from_one_command(tmp_path, monkeypatch):
         assert record["held_out"][version].keys() == {"english", "chinese", "class of changed stills"}
     assert len(record["names"]["same images"]) == len(train_clip.SAME_IMAGES)
     assert all("chinese, bare" in row for row in record["names"]["same images"])
+    options[3] = "0"
+    train_clip.main(["--out", str(tmp_path / "again"), "--start", str(tmp_path / "tiny_clip"), *options])
+    again = json.loads((tmp_path / "again" / "record.json").read_text())
+    assert again["core_hours"]["tiny_clip"] == 0
+    kept = {name: sha for name, sha in record["files"].items() if name == "tiny_clip/model.safetensors"}
+    assert kept.items() <= again["files"].items()

@@ -213,7 +213,7 @@ def optimise(
     decay = [{"params": parts[0], "weight_decay": 0.1}, {"params": parts[1], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(decay, lr=lr, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / 100, 0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0)))
+        optimizer, lambda step: min((step + 1) / 100, 0.5 + 0.5 * math.cos(math.pi * min(step / max(steps, 1), 1.0)))
     )
     file = out / f"{name}.pt"
     kept: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
@@ -356,7 +356,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--version", choices=("1", "2"), default="2", help="of ActionWorld")
     parser.add_argument("--num-stills", type=int, default=240_000)
     parser.add_argument("--start", type=Path, help="folder of a CLIP with its tokeniser; default: random weights")
-    parser.add_argument("--steps", type=int, default=3200, help="of the CLIP")
+    parser.add_argument("--steps", type=int, default=3200, help="of the CLIP; 0 keeps that of --start")
     parser.add_argument("--steps-zh", type=int, default=1000, help="of the Chinese text tower")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
