@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from actionprompt import data, datasets, methods, records, transforms
 from actionprompt.backbone import CLIP, TextTower
@@ -36,7 +35,7 @@ from actionprompt.weights import TINY, TINY_ZH, load_chinese_text, load_clip
 from actionprompt.world.scene import Version
 from actionprompt.world.stills import Still
 from actionprompt.world.tiny_clip import sha256_of
-from actionprompt.world.tiny_clip_scores import measure, measure_changes, measure_names
+from actionprompt.world.tiny_clip_scores import embed_names, measure, measure_changes, measure_names
 from actionprompt.world.training_stills import held_out_stills
 
 NUM_CLIPS, NUM_STILLS, BATCH_SIZE, SEED = 240, 1000, 24, 0
@@ -63,14 +62,11 @@ Row = dict[str, Any]
 def reversed_names(models: Models, clips: ClipList, pairs: Sequence[tuple[str, str]]) -> list[Row]:
     """Cosines of the names of each pair, mean and highest, and of all names on average, by language and template."""
     of = {"english": (models[0].text, clips.class_names), "chinese": (models[1], clips.class_names_zh or ())}
-    rows = []
+    at, rows = {name: index for index, name in enumerate(clips.class_names)}, []
     for language, ways in TEMPLATES.items():
         tower, class_names = of[language]
         for way, templates in ways.items():
-            texts = [template.format(name) for name in class_names for template in templates]
-            each = F.normalize(tower.sentences(texts), dim=-1).unflatten(0, (len(class_names), -1))
-            cosine = (x := F.normalize(each.mean(1), dim=-1)) @ x.T
-            at = {name: index for index, name in enumerate(clips.class_names)}
+            cosine = (x := embed_names(tower.sentences, class_names, templates)) @ x.T
             found = torch.stack([cosine[at[one], at[two]] for one, two in pairs])
             others = cosine[~torch.eye(len(class_names), dtype=torch.bool)]
             numbers = {"reversed, mean": found.mean(), "reversed, highest": found.max(), "all, mean": others.mean()}
