@@ -126,13 +126,13 @@ class Runs:
 
 
 def test_the_best_rate_is_tried_for_longer_and_the_shorter_trial_wins_a_tie(queue, monkeypatch, tmp_path):
-    runs = Runs(queue, monkeypatch, tmp_path, accuracy=lambda lr, epochs: 60.0 if lr == 5e-4 else 40.0)
+    runs = Runs(queue, monkeypatch, tmp_path, accuracy=lambda lr, epochs: 60.0 if lr == 1e-3 else 40.0)
     assert runs.queue.choose(("mip_clip", ""))
     tried = [(words[words.index("--train.lr") + 1], words[words.index("--train.epochs") + 1]) for words in runs.calls]
-    assert tried == [("0.0001", "2"), ("0.0005", "2"), ("0.002", "2"), ("0.0005", "4")]
+    assert tried == [("0.0001", "2"), ("0.001", "2"), ("0.003", "2"), ("0.001", "4")]
     assert all(words[words.index("--test-part") + 1] == "val" for words in runs.calls)
     chosen = runs.queue.choices["mip_clip"]
-    assert (chosen["lr"], chosen["epochs"], len(chosen["trials"])) == (5e-4, 2, 4)
+    assert (chosen["lr"], chosen["epochs"], len(chosen["trials"])) == (1e-3, 2, 4)
     assert runs.queue.spent() == 2.0
     assert runs.queue.choose(("mip_clip", ""))
     assert len(runs.calls) == 4, "what is chosen is not tried again"
