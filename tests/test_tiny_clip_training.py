@@ -381,5 +381,12 @@ def test_everything_from_one_command(tmp_path, monkeypatch):
     train_clip.main(["--out", str(tmp_path / "again"), "--start", str(tmp_path / "tiny_clip"), *options])
     again = json.loads((tmp_path / "again" / "record.json").read_text())
     assert again["core_hours"]["tiny_clip"] == 0
-    kept = {name: sha for name, sha in record["files"].items() if name == "tiny_clip/model.safetensors"}
-    assert kept.items() <= again["files"].items()
+    weights = "tiny_clip/model.safetensors"
+    assert again["files"][weights] == record["files"][weights]
+
+
+def test_no_steps_and_nothing_to_keep_is_an_error(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train_clip.main(["--out", str(tmp_path / "out"), "--steps", "0"])
+    assert "--steps 0 trains no CLIP: give the folder of the one to keep as --start" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

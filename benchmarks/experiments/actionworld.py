@@ -13,8 +13,8 @@ them the paper's own, with the smaller number of epochs, and the best of the thr
 clips, the epochs are multiplied by `REPEATS`. The trials and the choice are in `choices.json` next to the records.
 Everything else is as the paper's recipe has it: augmentation, weight decay, betas, the share of the epochs that is
 warm-up. The batch is smaller, so that few epochs have enough steps: 4 clips where the loss is over all names, 8 where
-the negatives are the names of the other clips of the batch. The first trials had batches of 16 for all of these; 50
-steps left MIP-CLIP at 14 % on `val`, and no test list had been seen.
+the negatives are the names of the other clips of the batch. These and the rates of `_PROMPTS` were set after first
+trials on `val` with batches of 16, whose records were not kept, and before any test list was seen.
 
 It can be interrupted at any time: started again, it skips what has a record and resumes what has a checkpoint. Each
 worker is a process with one thread; `run` takes a GPU where torch finds one. `i3d_flow` is left out: trained from

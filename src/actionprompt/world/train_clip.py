@@ -8,8 +8,7 @@ stores both as fp16 in Hugging Face format in `DIR/tiny_clip` and `DIR/tiny_clip
 stills (`DIR/record.json`). With `--start FOLDER` training starts from the weights and the tokeniser of a CLIP, such as
 one trained on the cleaner stills of version 1. If it is killed at any point, the same command resumes there.
 
-The record has the cost of each stage (`core_hours`). Drawing runs in `--num-threads` processes, training in as many
-threads.
+The record has the cost of each stage (`core_hours`). Drawing takes `--num-threads` processes, training as many threads.
 
 The images are changed at random (`augment`): cropped, mirrored, in other colours or in grey, blurred. The models see
 single images only, never their order: the two class names of a reversible pair, and the other wordings of both,
@@ -338,9 +337,8 @@ def train_chinese(tower: TextTower, clip: CLIP, stills: Stills, *, seed: int, **
 
 @contextmanager
 def fast() -> Iterator[None]:
-    """bf16 autocast with unfused attention where the processor has AVX512-BF16, which takes two thirds of the time of
-    fp32, while the backward pass of fused attention takes seven times as long in bf16 as in fp32 (torch 2.13).
-    Elsewhere fp32, since bf16 takes eight times as long there."""
+    """bf16 autocast with unfused attention where the processor has AVX512-BF16, where the backward pass of fused
+    attention is slower than in fp32 (torch 2.13). Elsewhere fp32, since bf16 is slower than fp32 there."""
     if torch.cpu._is_avx512_bf16_supported():
         with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
             yield
@@ -363,6 +361,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--keep", type=int, default=16, help="patches encoded of 49 at first; see `num_kept`")
     parser.add_argument("--num-threads", type=int, default=2, help="and processes that draw")
     args = parser.parse_args(argv)
+    if args.steps == 0 and args.start is None:
+        parser.error("--steps 0 trains no CLIP: give the folder of the one to keep as --start")
     torch.set_num_threads(args.num_threads)
     cv2.setNumThreads(1)  # such small images are not worth sharing
     out: Path = args.out
