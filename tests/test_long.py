@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actionprompt.datasets import actionworld
+from actionprompt.datasets import actionworld, actionworld_v2
 from actionprompt.video import probe, read_frames
 from actionprompt.world import build, long
 from actionprompt.world.actions import ACTIVITIES, CLASS_NAMES, KIND, PAIRS
@@ -308,6 +308,15 @@ def test_val_is_of_a_fold_that_the_split_trains_on(built):
         assert any(clip.key.startswith(f"fold{fold}/") for clip in train.clips)
         test = actionworld.load(built, split=split, part="test", size="mini", size_px=32, max_missing=None)
         assert not any(clip.key.startswith(f"fold{fold}/") for clip in test.clips)
+
+
+def test_val_of_version_2_has_the_people_of_val(built):
+    for split in (1, 2, 3):
+        (video,) = actionworld_v2.long(built, split=split, part="val", size="mini", size_px=32)
+        (fold,) = (part for part in video.path.parts if part.startswith("fold"))
+        for part, shared in (("train", False), ("test", False), ("val", True)):
+            clips = actionworld_v2.load(built, split=split, part=part, size="mini", size_px=32, max_missing=None).clips
+            assert any(clip.key.startswith(f"{fold}/") for clip in clips) == shared
 
 
 @pytest.mark.parametrize(

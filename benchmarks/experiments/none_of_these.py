@@ -2,11 +2,10 @@
 
     python benchmarks/experiments/none_of_these.py [--only zero_shot few_shot real] [--seeds 0 1 2] [--out DIR]
 
-- `zero_shot`: frozen CLIP on ActionWorld. The 36 classes are divided at random into asked and unknown ones, both
-  classes of a pair on one side; 18 classes are asked, or 4 of them. Everything is chosen on validation clips (part
-  `train`) and reported on part `test`, whose actors and backgrounds are others.
-- `few_shot`: the same, of `seeing_in_flowing` trained on 8 clips of each of the 18 classes; validation clips are those
-  of part `train` that were not trained on.
+- `zero_shot`: frozen CLIP on ActionWorld 2. The 40 classes are divided at random into asked and unknown ones, both
+  classes of a pair on one side; 20 classes are asked, or 4 of them. Everything is chosen on part `val` and reported on
+  part `test`, whose actors and backgrounds are others.
+- `few_shot`: the same, of `seeing_in_flowing` trained on 8 clips of each of the 20 classes, of part `train`.
 - `real`: `actionprompt teach` on 5 clips of each class of UT-Interaction (set 1); asked: the other clips, unknown:
   falls (GMDCSA-24) and fights (surveillance). The folder is found by ACTIONPROMPT_REAL_DATA. The backbone is the
   embedded CLIP, which knows drawings alone, and the fights resemble three of the classes (kicking, pushing, punching).
@@ -64,7 +63,7 @@ def divide(clips: ClipList, seed: int, most: int | None = None) -> tuple[list[in
     of the labels to ask for; the rest of them is left out."""
     rng = np.random.default_rng(seed)
     index = {name: label for label, name in enumerate(clips.class_names)}
-    pairs = [tuple(index[name] for name in pair) for pair in datasets.get("actionworld").PAIRS]
+    pairs = [tuple(index[name] for name in pair) for pair in datasets.get("actionworld_v2").PAIRS]
     single = [(label,) for label in index.values() if not any(label in pair for pair in pairs)]
     asked: list[int] = []
     for group in (pairs, single):
@@ -160,24 +159,22 @@ def average(runs: list[Any]) -> Any:
 
 def actionworld(seeds: list[int], most: int | None, trained: bool) -> dict[str, Any]:
     """The figures of one row on ActionWorld, of validation and test clips."""
-    load_part = datasets.get("actionworld").load
-    parts = {part: load_part(split=1, part=part, size="small") for part in ("train", "test")}
+    load_part = datasets.get("actionworld_v2").load
+    parts = {part: load_part(split=1, part=part, size="small") for part in ("train", "val", "test")}
     frozen = methods.build("zeroshot", load_clip(BACKBONE), parts["train"].class_names)
-    stored = {part: cached(frozen, clips.clips, DATA, num_workers=0) for part, clips in parts.items()}
+    measured = {name: parts[part] for name, part in (("validation", "val"), ("test", "test"))}
+    stored = {name: cached(frozen, clips.clips, DATA, num_workers=0) for name, clips in measured.items()}
     runs = []
     for seed in seeds:
         asked, unknown = divide(parts["train"], seed, most)
         names = tuple(parts["train"].class_names[label] for label in asked)
-        used = few(parts["train"], asked, SHOTS, seed) if trained else []
-        method = train_few(parts["train"], used, asked, names, seed) if trained else frozen
+        method = train_few(parts["train"], asked, names, seed) if trained else frozen
         run = {}
-        for name, part in (("validation", "train"), ("test", "test")):
-            labels = torch.tensor([clip.label for clip in parts[part].clips])
-            assert len(stored[part].features) == len(labels), "every clip can be read"
-            if part == "train":
-                labels[used] = -1
+        for name, clips in measured.items():
+            labels = torch.tensor([clip.label for clip in clips.clips])
+            assert len(stored[name].features) == len(labels), "every clip can be read"
             known, other = (torch.isin(labels, torch.tensor(chosen)) for chosen in (asked, unknown))
-            run[name] = measure(method.eval(), stored[part].features.read()[:, 0], known, other, names, frozen)
+            run[name] = measure(method.eval(), stored[name].features.read()[:, 0], known, other, names, frozen)
         runs.append(run)
     return {
         "backbone": {"name": BACKBONE, "sha256": frozen.clip_sha256},
@@ -213,13 +210,19 @@ def zero_shot(seeds: list[int]) -> dict[str, Any]:
     weights = average([row["mean"]["validation"]["weights"] for row in rows])
     used = {"null_names": none_of_these.MOST, "of": len(none_of_these.unrelated(None)), "weight": none_of_these.WEIGHT}
     best = {"best_weight": choose(weights), "in_use": used}
-    return {"dataset": "actionworld-small", "method": "zeroshot", **best, "rows": rows, "scores_on_test": on_test(rows)}
+    return {
+        "dataset": "actionworld_v2-small",
+        "method": "zeroshot",
+        **best,
+        "rows": rows,
+        "scores_on_test": on_test(rows),
+    }
 
 
 def few_shot(seeds: list[int]) -> dict[str, Any]:
     how = {"method": "seeing_in_flowing", "text_form": "late", "shots": SHOTS, "train": to_json(FEW_SHOT)}
     rows = [actionworld(seeds, None, trained=True)]
-    return {"dataset": "actionworld-small", **how, "rows": rows, "scores_on_test": on_test(rows)}
+    return {"dataset": "actionworld_v2-small", **how, "rows": rows, "scores_on_test": on_test(rows)}
 
 
 def choose(weights: dict[str, dict[str, float]]) -> float:
@@ -227,9 +230,10 @@ def choose(weights: dict[str, dict[str, float]]) -> float:
     return float(max(weights, key=lambda weight: sum(weights[weight].values())))
 
 
-def train_few(clips: ClipList, used: list[int], asked: list[int], names: tuple[str, ...], seed: int) -> Method:
-    """`seeing_in_flowing` (late injection) trained on these clips."""
-    chosen = tuple(replace(clips.clips[i], label=asked.index(clips.clips[i].label)) for i in used)
+def train_few(clips: ClipList, asked: list[int], names: tuple[str, ...], seed: int) -> Method:
+    """`seeing_in_flowing` (late injection) trained on `SHOTS` clips of each asked class."""
+    used = [clips.clips[place] for place in few(clips, asked, SHOTS, seed)]
+    chosen = tuple(replace(clip, label=asked.index(clip.label)) for clip in used)
     options = methods.get("seeing_in_flowing").Config(text_form="late")
     method = methods.build("seeing_in_flowing", load_clip(BACKBONE), names, config=options, seed=seed)
     with tempfile.TemporaryDirectory(prefix="actionprompt-") as folder:

@@ -1,14 +1,17 @@
-"""How well a timeline finds what happens when: the videos of ActionWorld's part `long`, the tiny CLIP.
+"""How well a timeline finds what happens when: the videos of ActionWorld 2's part `long`, the tiny CLIP.
 
     python benchmarks/experiments/timeline.py [--size small] [--seeds 0 1 2] [--out results/timeline/long.json]
 
-Zero-shot, and `seeing_in_flowing` trained on ActionWorld's clips with the settings of its rows in
-results/actionworld.md, with all 36 class names as labels. The windows of each video are scored once; segments are then
-cut from the same scores with smoothing and without, with "none of these" and without.
+Zero-shot, and `seeing_in_flowing` in its form `late`, trained on ActionWorld's clips with the rate and epochs of its
+rows in results/actionworld.md, with all class names as labels. The windows of each video are scored once; segments are
+then cut from the same scores with smoothing and without: of the labels alone, with "none of these", and with a
+rejection threshold that is chosen on the clips of `val` as `teach` chooses it.
 How long an action usually lasts (`stay_s`), the shortest segment (`min_s`) and `smoothing.EVIDENCE` are chosen on the
 `val` videos by frame accuracy, the mean over the methods; the times are common, the evidence is one with none of these
-and one without. Only then are the test videos looked at. Smoothing is compared with the most probable answer of each
-window by a sign-flip test over videos. The accuracy on the single clips of the same split stands next to them.
+and one without, which is that of the threshold, too. Only then are the test videos looked at. Smoothing is compared
+with the most probable answer of each window by a sign-flip test over videos; with a threshold it is done twice, by odds
+as `actionprompt timeline` does it (`none_of_these.by_odds`), and with the threshold itself as the score of none of
+these. The accuracy on the single clips of the same split stands next to them.
 """
 
 import argparse
@@ -24,24 +27,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from actionprompt import methods, records
 from actionprompt.apps import timeline as engine
+from actionprompt.apps.teach import held_out
 from actionprompt.apps.timeline import smoothing, truth
 from actionprompt.config import DataConfig, TrainConfig
-from actionprompt.datasets import actionworld
+from actionprompt.datasets import actionworld_v2 as actionworld
 from actionprompt.evaluation import evaluate
+from actionprompt.features import cached
 from actionprompt.prediction import Predictor
+from actionprompt.prediction.none_of_these import by_odds, by_threshold
 from actionprompt.training import train
 from actionprompt.weights import TINY, load_clip
 
 STAY_S, MIN_S, EVIDENCE = (1.0, 2.0, 4.0, 8.0), (0.0, 1.0, 1.5), (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Candidates."""
 NAMES = ("stay_s", "min_s", "evidence")
-FLOW = TrainConfig(epochs=12, batch_size=32, lr=5e-4, warmup_epochs=2)
+FLOW = TrainConfig(epochs=6, batch_size=32, lr=5e-4, warmup_epochs=1, num_workers=0)
 DATA = DataConfig()
 NUM_FLIPS = 100_000
-NONE = {False: "labels alone", True: "with none of these"}
+ALONE, NONE, THRESHOLD = "labels alone", "with none of these", "with a threshold"
 
 
 @dataclasses.dataclass
@@ -54,14 +61,28 @@ class Scored:
     duration_s: float
     truths: tuple[truth.Truth, ...]
 
-    def rows(self, none: bool) -> np.ndarray:
-        """The scores with none of these, or of the labels alone."""
-        return self.scores if none else self.scores[:, :-1] / self.scores[:, :-1].sum(1, keepdims=True)
+    def rows(self, answers: str, below: float) -> np.ndarray:
+        """The scores of the labels alone, with none of these, or with the threshold `below`."""
+        if answers == NONE:
+            return self.scores
+        alone = self.scores[:, :-1] / self.scores[:, :-1].sum(1, keepdims=True)
+        return by_threshold(torch.from_numpy(alone), below).numpy() if answers == THRESHOLD else alone
 
 
-def build(name: str, seed: int, size: str) -> tuple[Predictor, float]:
-    """The method, trained if it can be, and its accuracy on the single clips of the test split in percent."""
-    clips = {part: actionworld.load(part=part, size=size) for part in ("train", "test")}
+@dataclasses.dataclass
+class Model:
+    """A predictor, and what its single clips say."""
+
+    predictor: Predictor
+    top1: float
+    """On the clips of the test split, in percent."""
+    threshold: held_out.NoneOfThese
+    """Chosen on the clips of `val`."""
+
+
+def build(name: str, seed: int, size: str) -> Model:
+    """The method, trained if it can be."""
+    clips = {part: actionworld.load(part=part, size=size) for part in ("train", "val", "test")}
     clip = load_clip(TINY)
     if name == "zeroshot":
         method = methods.build(name, clip, clips["train"].class_names, seed=seed)
@@ -72,7 +93,13 @@ def build(name: str, seed: int, size: str) -> tuple[Predictor, float]:
             options = dataclasses.replace(FLOW, seed=seed)
             train(method, clips["train"], Path(folder, "run"), config=options, data_config=DATA, device="cpu")
     top1 = evaluate(method, clips["test"], DATA).metrics.top1
-    return Predictor(method, DATA, none=True), top1
+    stored = cached(method, clips["val"].clips, DATA, num_workers=0)
+    assert not stored.broken
+    labels = torch.tensor([clip.label for clip in clips["val"].clips])
+    scores = held_out.held_out_scores(method, stored.features.read(), labels, DATA)
+    threshold = held_out.choose(scores.known, scores.unknown, scores.answer == scores.label)
+    assert threshold is not None, "single clips are recognised better than by chance"
+    return Model(Predictor(method, DATA, none=True), top1, threshold)
 
 
 def remember_frames(method: Any, seen: dict[bytes, Any]) -> None:
@@ -100,10 +127,12 @@ def score(predictor: Predictor, videos: Sequence[Any]) -> list[Scored]:
     return found
 
 
-def measured(videos: Sequence[Scored], labels: Sequence[str], smooth: Any, none: bool) -> dict[str, Any]:
+def measured(
+    videos: Sequence[Scored], labels: Sequence[str], smooth: Any, answers: str, below: float
+) -> dict[str, Any]:
     """The figures over all videos, and the frame accuracy of each."""
     cuts = [
-        (v.duration_s, engine.cut(v.rows(none), v.centres, v.duration_s, labels, smooth=smooth), v.truths)
+        (v.duration_s, engine.cut(v.rows(answers, below), v.centres, v.duration_s, labels, smooth=smooth), v.truths)
         for v in videos
     ]
     each = [truth.measure([one]).frame_accuracy for one in cuts]
@@ -115,6 +144,11 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     return round(value, 3) if isinstance(value, float) else value
+
+
+def by_odds_first(smooth: Any, below: float) -> Any:
+    """Smoothing as `actionprompt timeline` does it with a rejection threshold."""
+    return lambda rows: smooth(by_odds(torch.from_numpy(rows), below).numpy())
 
 
 def flips(a: Sequence[float], b: Sequence[float]) -> dict[str, float]:
@@ -135,51 +169,57 @@ def main() -> None:
     runs = [("zeroshot", args.seeds[0]), *(("seeing_in_flowing", seed) for seed in args.seeds)]
     videos = {part: actionworld.long(split=1, part=part, size=args.size) for part in ("val", "test")}
     labels = actionworld.load(part="test", size="mini").class_names
-    made: dict[str, tuple[Predictor, float]] = {f"{name}-s{seed}": build(name, seed, args.size) for name, seed in runs}
+    models = {f"{name}-s{seed}": build(name, seed, args.size) for name, seed in runs}
     seen: dict[bytes, Any] = {}
-    for predictor, _ in made.values():
-        assert predictor.method.encodes_frames
-        remember_frames(predictor.method, seen)
-    val = {key: score(predictor, videos["val"]) for key, (predictor, _) in made.items()}
+    for model in models.values():
+        assert model.predictor.method.encodes_frames
+        remember_frames(model.predictor.method, seen)
+    val = {key: score(model.predictor, videos["val"]) for key, model in models.items()}
 
-    def total(options: tuple[float, ...], none: bool) -> float:
+    def total(options: tuple[float, ...], answers: str) -> float:
         smooth = partial(smoothing.smooth, hop_s=engine.HOP_S, **dict(zip(NAMES, options)))
-        return sum(measured(v, labels, smooth, none)["frame_accuracy"] / len(val) for v in val.values())
+        return sum(measured(v, labels, smooth, answers, 0.0)["frame_accuracy"] / len(val) for v in val.values())
 
-    grid = {o: {none: total(o, none) for none in (False, True)} for o in itertools.product(STAY_S, MIN_S, EVIDENCE)}
+    grid = {o: {a: total(o, a) for a in (ALONE, NONE)} for o in itertools.product(STAY_S, MIN_S, EVIDENCE)}
 
-    def best(times: tuple[float, float], none: bool) -> float:
+    def best(times: tuple[float, float], answers: str) -> float:
         """The best evidence for a `stay_s` and a `min_s`."""
-        return max(EVIDENCE, key=lambda evidence: grid[(*times, evidence)][none])
+        return max(EVIDENCE, key=lambda evidence: grid[(*times, evidence)][answers])
 
     chosen_s = max(
         itertools.product(STAY_S, MIN_S),
-        key=lambda times: sum(grid[(*times, best(times, none))][none] for none in (False, True)),
+        key=lambda times: sum(grid[(*times, best(times, answers))][answers] for answers in (ALONE, NONE)),
     )
-    chosen = {none: dict(zip(NAMES, (*chosen_s, best(chosen_s, none)))) for none in (False, True)}
-    test = {key: score(predictor, videos["test"]) for key, (predictor, _) in made.items()}
+    chosen = {answers: dict(zip(NAMES, (*chosen_s, best(chosen_s, answers)))) for answers in (ALONE, NONE)}
+    test = {key: score(model.predictor, videos["test"]) for key, model in models.items()}
     rows: list[dict[str, Any]] = []
     smoothed: list[dict[str, Any]] = []
-    for key, none in itertools.product(made, (False, True)):
-        about = {"model": key, "answers": NONE[none]}
-        smooth = partial(smoothing.smooth, hop_s=engine.HOP_S, **chosen[none])
-        with_it, without = (measured(test[key], labels, way, none) for way in (smooth, None))
-        rows += [{**about, "smoothing": True, **with_it}, {**about, "smoothing": False, **without}]
-        smoothed.append(about | flips(with_it["frame_accuracy_by_video"], without["frame_accuracy_by_video"]))
+    for key, answers in itertools.product(models, (ALONE, NONE, THRESHOLD)):
+        below = models[key].threshold.below
+        smooth = partial(smoothing.smooth, hop_s=engine.HOP_S, **chosen[NONE if answers == NONE else ALONE])
+        ways: dict[str, Any] = {"no": None, "yes": smooth}
+        if answers == THRESHOLD:
+            ways = {"no": None, "yes": by_odds_first(smooth, below), "of the threshold itself": smooth}
+        found = {way: measured(test[key], labels, call, answers, below) for way, call in ways.items()}
+        about = {"model": key, "answers": answers}
+        rows += [{**about, "smoothing": way, **figures} for way, figures in found.items()]
+        by_video = {way: figures["frame_accuracy_by_video"] for way, figures in found.items()}
+        smoothed += [{**about, "smoothing": way, **flips(by_video[way], by_video["no"])} for way in list(ways)[1:]]
     record = {
         **records.provenance(seed=args.seeds[0], started=started),
-        "what": "timelines of ActionWorld's long videos, split 1, all 36 class names, tiny CLIP",
+        "what": "timelines of ActionWorld 2's long videos, split 1, all class names, tiny CLIP",
         "videos": {part: len(found) for part, found in videos.items()},
         "minutes": {part: round(sum(v.duration_s for v in s) / 60, 2) for part, s in
                     (("val", next(iter(val.values()))), ("test", next(iter(test.values()))))},
         "window_s": engine.WINDOW_S,
         "hop_s": engine.HOP_S,
-        "chosen_on_val": {NONE[none]: options for none, options in chosen.items()},
+        "chosen_on_val": chosen,
+        "thresholds": {key: dataclasses.asdict(model.threshold) for key, model in models.items()},
         "val_frame_accuracy": {
-            " ".join(f"{x:g}" for x in option): {NONE[none]: round(value, 2) for none, value in found.items()}
+            " ".join(f"{x:g}" for x in option): {answers: round(value, 2) for answers, value in found.items()}
             for option, found in grid.items()
         },
-        "clips_top1": {key: round(top1, 2) for key, (_, top1) in made.items()},
+        "clips_top1": {key: round(model.top1, 2) for key, model in models.items()},
         "rows": rows,
         "smoothing": smoothed,
     }  # fmt: skip

@@ -103,7 +103,8 @@ def long(
     if part not in LONG_PARTS:
         raise ValueError(f"{info.title} long: expected part {', '.join(LONG_PARTS)}, got {part!r}")
     root = _root(info, root, split, size, size_px)
-    fold, count = (split, LONG_SIZES[size]) if part == "test" else (split % 3 + 1, LONG_SIZES[size] // 2)
+    own = VAL_FOLD if "val" in info.parts else split % 3 + 1
+    fold, count = (split, LONG_SIZES[size]) if part == "test" else (own, LONG_SIZES[size] // 2)
     videos = [Long(fold, number, version) for number in range(count)]
     here = build_long(root, videos, size_px=size_px, workers=workers, progress=progress)
     return tuple(LongVideo(here / video.keys[0], parts_of(video)[-1].end / FPS, segments_of(video)) for video in videos)

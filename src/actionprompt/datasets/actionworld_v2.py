@@ -32,7 +32,7 @@ Few-shot and base-to-novel draw from `train`.
 
 `long` has videos of a minute and more in which one person does one thing after another, with pauses, in one place that
 does not depend on the actions (`world.long`). `test` of split k has the actors and backgrounds of fold k. `val`, for
-choosing how a timeline is smoothed, has those of fold k mod 3 + 1, which is one of the two that split k trains on.
+choosing how a timeline is smoothed, has those of `val`.
 """
 
 from pathlib import Path
