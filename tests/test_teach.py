@@ -257,13 +257,20 @@ def test_no_threshold_where_none_helps():
 
 
 def test_arguments_of_the_verb():
-    assert teach.parse(["wave=a.mp4,b.mp4", "sit down = c d.mp4 ,", "wave=e.mp4"]) == {
+    assert teach.parse(["wave=a.mp4,b.mp4", "sit down = c d.mp4 ", "wave=e.mp4"]) == {
         "wave": ("a.mp4", "b.mp4", "e.mp4"),
         "sit down": ("c d.mp4",),
     }
     for bad in ("wave", "=a.mp4", "wave=", "wave=,", " = "):
         with pytest.raises(ValueError, match=rf"expected NAME=clip1.mp4,clip2.mp4,... .*, got '{bad}'"):
             teach.parse(["sit=a.mp4", bad])
+
+
+@pytest.mark.parametrize("given", ["a.mp4,,b.mp4", ",a.mp4", "a.mp4,", "a.mp4, ,b.mp4"])
+def test_nothing_next_to_a_comma_is_not_passed_over(given):
+    """An unset shell variable leaves it."""
+    with pytest.raises(ValueError, match=rf"a clip before and after every comma, got 'sit={given}'"):
+        teach.parse([f"sit={given}"])
 
 
 @pytest.mark.parametrize(

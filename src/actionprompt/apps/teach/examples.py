@@ -38,14 +38,18 @@ def parse(arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """`NAME=clip1.mp4,folder,long.mp4@12.5-15 ...` -> what is named for every class; a name may be repeated with more.
 
     Raises:
-        ValueError: an argument without `=`, name or clips; the message quotes it.
+        ValueError: an argument without `=`, name or clips, or with nothing next to a comma; the message quotes it.
     """
     clips: dict[str, tuple[str, ...]] = {}
     for argument in arguments:
         name, equals, rest = argument.partition("=")
-        name, paths = name.strip(), tuple(path.strip() for path in rest.split(",") if path.strip())
-        if not equals or not name or not paths:
+        name, paths = name.strip(), tuple(path.strip() for path in rest.split(","))
+        if not equals or not name or not any(paths):
             raise ValueError(f"expected NAME=clip1.mp4,clip2.mp4,... with at least one clip, got {argument!r}")
+        if not all(paths):
+            raise ValueError(
+                f"expected a clip before and after every comma, got {argument!r}; take the extra comma out"
+            )
         clips[name] = clips.get(name, ()) + paths
     return clips
 
