@@ -108,5 +108,5 @@ def test_a_threshold_does_not_outweigh_an_action_that_reaches_it():
     own[:20, 0], own[20:, 0], own[20:, 1] = 0.9, 0.5, 0.45
     rows = by_threshold(own, 0.75)
     assert runs(rows.argmax(1).numpy()) == [(0, 0, 20), (3, 20, 40)]
-    options = {"hop_s": 0.5, "stay_s": 2.0, "min_s": 1.5, "evidence": EVIDENCE[False]}
+    options = {"hop_s": 0.5, "stay_s": 2.0, "min_s": 1.5, "evidence": EVIDENCE}
     assert runs(smooth(by_odds(rows, 0.75).numpy(), **options)) == [(0, 0, 20), (3, 20, 40)]

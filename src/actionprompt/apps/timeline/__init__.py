@@ -93,11 +93,9 @@ def timeline(
         for start, end, row in zip(starts, ends, scores)
     )
 
-    evidence = smoothing.EVIDENCE[has_none and below is None]
-
     def smoothed(rows: Float[np.ndarray, "W Z"]) -> Int64[np.ndarray, " W"]:
         seen = rows if below is None else by_odds(torch.from_numpy(rows), below).numpy()
-        return smoothing.smooth(seen, hop_s=hop_s, stay_s=stay_s, min_s=min_s, evidence=evidence)
+        return smoothing.smooth(seen, hop_s=hop_s, stay_s=stay_s, min_s=min_s, evidence=smoothing.EVIDENCE)
 
     segments = cut(
         scores, centres, duration_s, predictor.class_names, independent=predictor.independent,
@@ -105,7 +103,7 @@ def timeline(
     )  # fmt: skip
     settings = {
         "window_s": window_s, "hop_s": hop_s, "frames_per_window": times.shape[1],
-        "smoothing": {"stay_s": stay_s, "min_s": min_s, "evidence": evidence} if smooth else None,
+        "smoothing": {"stay_s": stay_s, "min_s": min_s, "evidence": smoothing.EVIDENCE} if smooth else None,
     }  # fmt: skip
     return Timeline(
         path=Path(path),

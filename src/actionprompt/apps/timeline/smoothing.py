@@ -22,9 +22,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int64
 
-EVIDENCE = {False: 1.0, True: 0.5}
-"""a, at the default window and hop, without "none of these" and with it, whose probability is high for minutes. That of
-a rejection threshold is not (`prediction.none_of_these.by_odds`): there it is as without."""
+EVIDENCE = 2.0
+"""a, at the default window and hop."""
 FLOOR = 1e-6
 """The lowest probability that counts: no single window forbids an answer."""
 
