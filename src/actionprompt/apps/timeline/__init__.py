@@ -33,7 +33,7 @@ from actionprompt.prediction.none_of_these import by_odds, by_threshold
 __all__ = ["Segment", "Timeline", "Window", "timeline"]
 
 WINDOW_S, HOP_S = 2.0, 0.5
-STAY_S = 1.0
+STAY_S = 2.0
 """Usual length of an action in the hidden Markov model (`smoothing`). Chosen with `MIN_S` and `smoothing.EVIDENCE` on
 long validation videos of ActionWorld (results/timeline.md)."""
 MIN_S = 1.5

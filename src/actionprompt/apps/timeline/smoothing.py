@@ -22,7 +22,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int64
 
-EVIDENCE = 2.0
+EVIDENCE = 8.0
 """a, at the default window and hop."""
 FLOOR = 1e-6
 """The lowest probability that counts: no single window forbids an answer."""
