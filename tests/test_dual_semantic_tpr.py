@@ -259,10 +259,24 @@ def test_pooling_weights_sum_to_one_over_the_frames():
 
 
 def test_mean_pooling_is_equation_4():
-    method = build(Config(prompts=False, pooling="mean", chinese=None))
+    method = build(Config(prompts=False, pooling="mean", chinese=None, tau=0.01))
     frames, (english, _, _) = randn(2, 4, 16), texts(method)
     video = F.normalize(frames.mean(1), dim=-1)
     close(method.head(frames), 100 * video @ F.normalize(english, dim=-1).T, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [100.0, 31.5, 117.3])
+def test_the_temperature_is_that_of_the_backbone_and_openais_is_the_printed_one(scale):
+    clip, frames = load_clip("random:nano"), randn(2, 4, 16)
+    clip.logit_scale.data.fill_(math.log(scale))
+    follows, fixed = (
+        methods.build("dual_semantic_tpr", clip, NAMES, NAMES_ZH, config=config, seed=0).eval()
+        for config in (Config(), Config(tau=1 / scale))
+    )
+    assert follows.tau == pytest.approx(1 / scale, rel=1e-6)
+    close(follows.head(frames), fixed.head(frames), rtol=1e-5, atol=1e-4)
+    labels = torch.tensor([0, 2])
+    close(follows.loss(frames, labels)["loss"], fixed.loss(frames, labels)["loss"], rtol=1e-5, atol=1e-5)
 
 
 def loops_of_the_loss(frames: Tensor, labels: list[int], sentences: Tensor, words: list[Tensor], tau: float) -> Tensor:
@@ -411,8 +425,8 @@ def test_without_prompts_it_is_frozen_clip_with_word_guided_pooling():
         _, words, _ = texts(method)
         for n in range(2):
             for k in range(3):
-                pooled = video_embedding(frames[n], words[k], 0.01)
-                close(got[n, k], cosine(pooled, sentences[k]) / 0.01, rtol=1e-5, atol=1e-3)
+                pooled = video_embedding(frames[n], words[k], method.tau)
+                close(got[n, k], cosine(pooled, sentences[k]) / method.tau, rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

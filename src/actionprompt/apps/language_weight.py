@@ -158,7 +158,8 @@ def tune(
     if not rows:
         raise ValueError(f"{clips.name}: none of the {len(clips.clips)} clips can be read")
     english, chinese, truth = (torch.cat(parts) for parts in zip(*rows))
-    choice = choose(english, chinese, truth, tau=method.config.tau, pooling=config.pooling)
+    tau: Any = method.tau
+    choice = choose(english, chinese, truth, tau=tau, pooling=config.pooling)
     choice = replace(choice, broken=tuple(broken), unseen=unseen)
     made = {"list": clips.name, "list_sha256": clips.sha256, **to_json(choice)}
     checkpoint.update_manifest(Path(model), config={**manifest["config"], "fusion": choice.weight}, fusion=made)

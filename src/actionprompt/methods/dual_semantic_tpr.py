@@ -31,7 +31,7 @@ No code is public. Reconstructed, where the paper leaves it open:
 - As in all methods here, vectors (biases, norms) have no weight decay.
 
 Without a class token, z of Eq. 8 is what the pooling of the backbone reads from the patches at the input of each layer.
-The logits have the temperature tau; the scale and bias of a backbone are not used.
+The logits have the temperature tau, which is 1 / scale of the backbone unless it is given; its bias is not used.
 
 Where the paper contradicts itself: Table 2 gives batch size 256, Sec. 4.4 and Table 6 give 32 for the numbers they
 print. The baseline of Sec. 4.1.3, frozen CLIP with word-guided pooling, has nothing to train, yet its accuracy in
@@ -117,8 +117,9 @@ class Config:
     fusion: float = 0.5
     """lambda of Eq. 18: weight of S_VT, the English similarity, in predictions. The paper prints no value;
     `actionprompt tune-fusion` chooses one on validation clips."""
-    tau: float = 0.01
-    """tau, temperature of Eq. 6, 15, 16 and of the logits (Sec. 4.1.2)."""
+    tau: float | None = None
+    """tau, temperature of Eq. 6, 15, 16 and of the logits. None: that of the backbone, which for OpenAI's CLIP is the
+    printed 0.01 (Sec. 4.1.2)."""
 
     def __post_init__(self) -> None:
         if min(self.num_frames, self.num_global) < 1:
@@ -129,7 +130,7 @@ class Config:
             raise ValueError(f"expected a template with one {{}} for the class name, got {self.template!r}")
         if not 0 <= self.fusion <= 1:
             raise ValueError(f"expected fusion in [0, 1], got {self.fusion}")
-        if self.tau <= 0:
+        if self.tau is not None and self.tau <= 0:
             raise ValueError(f"expected tau above 0, got {self.tau}")
 
 
@@ -223,6 +224,7 @@ class Model(Method):
         self, config: Config, clip: CLIP, class_names: Sequence[str], class_names_zh: Sequence[str] | None = None
     ) -> None:
         super().__init__(config, clip)
+        self.tau = config.tau or 1 / float(clip.logit_scale.exp())
         self.clip_sha256 = clip.fingerprint()  # of both towers, before one of them is taken out
         self._text_tower = (clip.text.cpu(),)  # in a tuple, it is no submodule: not moved, not saved
         self.clip = copy.copy(clip)
@@ -340,7 +342,7 @@ class Model(Method):
             if self.config.pooling == "mean":
                 weights = frames.new_full((frames.shape[0], 1, frames.shape[1]), 1 / frames.shape[1])  # Eq. 4
             else:
-                weights = frame_weights(frames, self.words[pick], self.word_share[pick], self.config.tau)  # Eq. 6
+                weights = frame_weights(frames, self.words[pick], self.word_share[pick], self.tau)  # Eq. 6
             video = F.normalize(weights @ frames, dim=-1)  # Eq. 7
             s_vt = torch.einsum("nke,ke->nk", video, self.text[pick])  # Eq. 5
             s_vc = None if self.text_zh is None else torch.einsum("nke,ke->nk", video, self.text_zh[pick])  # Eq. 5
@@ -349,7 +351,7 @@ class Model(Method):
     def head(self, features: Float[Tensor, "N T E"]) -> Float[Tensor, "N K"]:
         s_vt, s_vc = self.similarities(features)
         fused = s_vt if s_vc is None else self.config.fusion * s_vt + (1 - self.config.fusion) * s_vc  # Eq. 18
-        return fused / self.config.tau
+        return fused / self.tau
 
     def loss(self, features: Float[Tensor, "N T E"], labels: Tensor) -> dict[str, Tensor]:
         """Eq. 15-17 over the clips of all processes; parts `video_text` and `video_chinese`."""
@@ -357,9 +359,9 @@ class Model(Method):
         own = labels if labels.ndim == 1 else labels.argmax(1)
         classes, column = own.unique(return_inverse=True)
         s_vt, s_vc = self.similarities(frames, classes)
-        parts = {"video_text": contrastive(s_vt[:, column], labels, own, self.config.tau)}  # Eq. 15
+        parts = {"video_text": contrastive(s_vt[:, column], labels, own, self.tau)}  # Eq. 15
         if s_vc is not None:
-            parts["video_chinese"] = contrastive(s_vc[:, column], labels, own, self.config.tau)  # Eq. 16
+            parts["video_chinese"] = contrastive(s_vc[:, column], labels, own, self.tau)  # Eq. 16
         return {"loss": sum(parts.values(), torch.zeros((), device=frames.device)), **parts}  # Eq. 17
 
 
