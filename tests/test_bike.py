@@ -290,6 +290,8 @@ def test_bad_options_are_refused():
         Config(num_attributes=0)
     with pytest.raises(ValueError, match=r"fusion in \[0, 1\] and tau above 0, got 1.5, 0.01"):
         Config(fusion=1.5)
+    with pytest.raises(ValueError, match=r"tau above 0, got .*, nan"):
+        Config(tau=float("nan"))
     with pytest.raises(ValueError, match=r"one \{\} for the class name, got 'no place'"):
         Config(template="no place")
     with pytest.raises(ValueError, match="such as kinetics400, got 'imagenet'"):

@@ -618,7 +618,14 @@ def test_what_cannot_work_is_said_in_one_line():
     object.__setattr__(method, "config", Config())
     with pytest.raises(ValueError, match="no published Chinese-CLIP has the joint width 16 of 'some/clip'"):
         method.set_classes(("jump",), ("跳",))
-    for wrong in ({"fusion": 1.5}, {"tau": 0.0}, {"num_frames": 0}, {"num_global": 0}, {"template": "no place"}):
+    for wrong in (
+        {"fusion": 1.5},
+        {"tau": 0.0},
+        {"tau": math.nan},
+        {"num_frames": 0},
+        {"num_global": 0},
+        {"template": "no place"},
+    ):
         with pytest.raises(ValueError, match="expected"):
             Config(**wrong)
 

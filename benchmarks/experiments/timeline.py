@@ -7,8 +7,8 @@ rows in results/actionworld.md, with all class names as labels. The windows of e
 then cut from the same scores with smoothing and without: of the labels alone, with "none of these", and with a
 rejection threshold that is chosen on the clips of `val` as `teach` chooses it.
 How long an action usually lasts (`stay_s`), the shortest segment (`min_s`) and `smoothing.EVIDENCE` are chosen on the
-`val` videos by mAP, the mean over three IoUs, the models, and labels alone and with none of these. Frame accuracy would
-choose what never answers: two fifths of the time are pause. No candidate of `min_s` reaches 2 s, since no action of
+`val` videos by mAP, the mean over three IoUs, the models, and labels alone and with none of these. Frame accuracy
+rewards what never answers: two fifths of the time are pause. No candidate of `min_s` reaches 2 s, since no action of
 these videos is shorter. Only then are the test videos looked at. Smoothing is compared with the most probable answer of
 each window by a sign-flip test over videos, of the mAP of each video and of its frame accuracy; with a threshold it is
 done twice, by odds as `actionprompt timeline` does it (`none_of_these.by_odds`), and with the threshold itself as the
@@ -216,13 +216,10 @@ def main() -> None:
         rows += [{**about, "smoothing": way, **figures} for way, figures in found.items()]
         for way in list(ways)[1:]:
             differences = {
-                name: flips(found[way][f"{key}_by_video"], found["no"][f"{key}_by_video"])
-                for name, key in (("mAP", "map"), ("frame accuracy", "frame_accuracy"))
+                name: flips(found[way][field], found["no"][field])
+                for name, field in (("mAP", "map_by_video"), ("frame accuracy", "frame_accuracy_by_video"))
             }
-            smoothed.append({
-                **about, "smoothing": way,
-                **{f"{name}, {key}": value for name, pair in differences.items() for key, value in pair.items()},
-            })  # fmt: skip
+            smoothed.append({**about, "smoothing": way, **differences})
     shown = {"val": next(iter(val.values())), "test": next(iter(test.values()))}
     record = {
         **records.provenance(seed=args.seeds[0], started=started),

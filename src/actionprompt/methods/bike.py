@@ -96,7 +96,7 @@ class Config:
                 f"expected num_layers of at least 0 and num_attributes of at least 1, got {self.num_layers}, "
                 f"{self.num_attributes}"
             )
-        if not 0 <= self.fusion <= 1 or self.tau <= 0:
+        if not 0 <= self.fusion <= 1 or not self.tau > 0:  # nor nan
             raise ValueError(f"expected fusion in [0, 1] and tau above 0, got {self.fusion}, {self.tau}")
         if self.template.count("{}") != 1:
             raise ValueError(f"expected a template with one {{}} for the class name, got {self.template!r}")

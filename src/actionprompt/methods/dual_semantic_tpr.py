@@ -130,7 +130,7 @@ class Config:
             raise ValueError(f"expected a template with one {{}} for the class name, got {self.template!r}")
         if not 0 <= self.fusion <= 1:
             raise ValueError(f"expected fusion in [0, 1], got {self.fusion}")
-        if self.tau is not None and self.tau <= 0:
+        if self.tau is not None and not self.tau > 0:  # nor nan
             raise ValueError(f"expected tau above 0, got {self.tau}")
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 EVIDENCE = 8.0
-"""a, at the default window and hop."""
+"""a, at the default window and hop; chosen with `apps.timeline.STAY_S`."""
 FLOOR = 1e-6
 """The lowest probability that counts: no single window forbids an answer."""
 
