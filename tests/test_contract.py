@@ -2,7 +2,9 @@
 runs it on backbones of other families."""
 
 import dataclasses
+import math
 from functools import partial
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -288,6 +290,22 @@ def test_the_file_holds_what_every_method_file_holds(name):
             for protocol in recipe.protocols:
                 chosen = methods.defaults(name, recipe=recipe_name, protocol=protocol, dataset=dataset)
                 assert all(getattr(chosen.train, key) == value for key, value in recipe.train.items())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", methods.names())
+def test_options_are_finite_numbers(name, value):
+    hints = get_type_hints(methods.get(name).Config)
+    for option in (option for option, kind in hints.items() if kind in (float, float | None)):
+        with pytest.raises(ValueError, match=option):
+            methods.build(name, backbone(), NAMES, NAMES_ZH, config=methods.get(name).Config(**{option: value}))
+
+
+def test_options_out_of_their_range_are_refused():
+    with pytest.raises(ValueError, match=r"context_std of at least 0, got 16, 3, -0\.1"):
+        methods.get("promptlearner_clip").Config(context_std=-0.1)
+    with pytest.raises(ValueError, match=r"dropout, a probability, in \[0, 1\), got 1\.0"):
+        methods.get("i3d_flow").Config(dropout=1.0)
 
 
 def test_a_typo_in_a_method_name_is_answered_with_the_nearest():

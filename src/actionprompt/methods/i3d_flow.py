@@ -67,6 +67,10 @@ class Config:
     dropout: float = 0.5
     """Of the averaged features, in training."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"expected dropout, a probability, in [0, 1), got {self.dropout}")
+
 
 Size = tuple[int, int, int]
 

@@ -118,9 +118,10 @@ class Config:
     """Fine-tune the image tower (Table 4); if it stays frozen, frame embeddings can be cached for training."""
 
     def __post_init__(self) -> None:
-        if self.num_context < 1 or self.num_steps < 1:
+        if min(self.num_context, self.num_steps) < 1 or self.context_std < 0:
             raise ValueError(
-                f"expected num_context and num_steps of at least 1, got {self.num_context}, {self.num_steps}"
+                f"expected num_context and num_steps of at least 1 and context_std of at least 0, got "
+                f"{self.num_context}, {self.num_steps}, {self.context_std}"
             )
         weights = (self.contrastive, self.video_text, self.text_video)
         if min(weights) < 0 or max(weights[1:]) == 0:
