@@ -3,6 +3,7 @@
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
     """Every entry under every protocol, in percent, with the 95 % interval; `pair`: the class scores higher than its
     own reversal (chance 50)."""
     closed = ("closed-set", "zero-shot")
-    columns: dict[str, Callable[[str, str], tuple[list[float], str]]] = {
+    columns: dict[str, Callable[[str, str], tuple[plots.Point | None, str]]] = {
         "closed-set": lambda m, v: figures_cell(world, m, v, "accuracy", "test", *closed),
         "scene bias": lambda m, v: figures_cell(world, m, v, "scene_bias", "scene_bias", *closed),
         "background": lambda m, v: figures_cell(world, m, v, "background", "background", *closed),
@@ -73,12 +74,13 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
         trained = f"{same[0]['trained_parameters']:,}"
         rows.append([row_name(method, variant), trained, *(text for _, text in found.values())])
         for name, points in shown.items():
-            points.append(point_of(found[name][0]))
+            points.append(found[name][0])
     if len(rows) == 1:
         return tables.NO_RECORDS
     picture = plot_link(plot_folder, "leaderboard", lambda path: plots.dots(
-        path, "ActionWorld small, trained on all classes", {name: {"": v} for name, v in shown.items()},
-        [row[0].replace("`", "") for row in rows[1:]], {"pair": 50.0},
+        path, "ActionWorld small, trained on all classes; 95 % intervals over the clips",
+        {name: {"": points} for name, points in shown.items()}, [row[0].replace("`", "") for row in rows[1:]],
+        {"pair": 50.0},
     ))  # fmt: skip
     return tables.table(rows) + "\n\n" + picture
 
@@ -86,23 +88,23 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
 def figures_cell(
     world: Sequence[dict[str, Any]], method: str, variant: str, figure: str, test: str, *protocols: str,
     shots: int | None = None,
-) -> tuple[list[float], str]:  # fmt: skip
-    """A figure of each record of an entry, and the text of its cell."""
+) -> tuple[plots.Point | None, str]:  # fmt: skip
+    """A figure of an entry over its records, and the text of its cell."""
     values = figure_values(world, method, variant, figure, *protocols, shots=shots)
     return with_interval(values, select(world, method, variant, protocols, shots), test)
 
 
 def with_interval(
     values: list[float], records: Sequence[Mapping[str, Any]], test: str, field: str = "right"
-) -> tuple[list[float], str]:
-    """The values, and `54.2 ± 1.1 (51–57)`: their mean, their standard deviation, the 95 % interval over the clips of
-    `test`, where all records say which clips they have right."""
-    bits = [paired.read(record, test, field) for record in records]
-    if not values or any(row is None for row in bits):
-        return values, tables.mean_std(values)
+) -> tuple[plots.Point | None, str]:
+    """The values as a point, and as `54.2 ± 1.1 (51–57)`: their mean, their standard deviation, the 95 % interval over
+    the clips of `test`, where all records say which clips they have right."""
+    bits, point = [paired.read(record, test, field) for record in records], point_of(values)
+    if point is None or any(row is None for row in bits):
+        return point, tables.mean_std(values)
     right = np.stack([row for row in bits if row is not None])
     low, high = paired.interval(right, blocks(test, right.shape[1], of_pairs=field == "right_pair"))
-    return values, f"{tables.mean_std(values)} ({low:.0f}–{high:.0f})"
+    return replace(point, interval=(low, high)), f"{tables.mean_std(values)} ({low:.0f}–{high:.0f})"
 
 
 def class_names(test: str) -> tuple[str, ...]:

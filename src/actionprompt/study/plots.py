@@ -19,13 +19,21 @@ class Point:
 
     mean: float
     std: float | None = None
+    interval: tuple[float, float] | None = None
+    """Drawn in place of `std`."""
+
+    @property
+    def bar(self) -> tuple[float, float]:
+        """Lengths of the error bar below and above the mean."""
+        low, high = self.interval or (self.mean - (self.std or 0), self.mean + (self.std or 0))
+        return max(self.mean - low, 0.0), max(high - self.mean, 0.0)  # rounding may leave the mean just outside
 
 
 def dots(
     path: str | Path, title: str, panels: Mapping[str, Mapping[str, Sequence[Point | None]]], rows: Sequence[str],
     chance: Mapping[str, float] | None = None,
 ) -> None:  # fmt: skip
-    """A dot per row with its standard deviation: panel -> series -> a value per row, None where there is none.
+    """A dot per row with its interval or standard deviation: panel -> series -> a value or None per row.
 
     `chance`: by panel, where a dotted line marks chance level."""
     import matplotlib.pyplot as plt
@@ -39,7 +47,7 @@ def dots(
             axis.errorbar(
                 [point.mean for _, point in drawn],
                 [row + (index - (len(series) - 1) / 2) * height for row, _ in drawn],
-                xerr=[point.std or 0 for _, point in drawn],
+                xerr=list(zip(*(point.bar for _, point in drawn))) or None,
                 label=name,
                 fmt="o",
                 ms=5,
