@@ -145,18 +145,18 @@ def test_a_protocol_is_one_command_and_one_record(folder, tmp_path, capsys):
     record = json.loads(records[1].read_text())
     assert record["seed"] == 1
     assert record["plan"]["drawn"] == "seed 1"
-    code, printed, _ = call(f"results --folder {out} --readme None", capsys)
+    code, printed, _ = call(f"results --folder {out} --pages None", capsys)
     assert code == 0
     assert "few-shot K=2" in (out / "README.md").read_text()
     assert "folder, few-shot K=2" in printed
     assert "zeroshot transformer" in printed
     records[1].write_text(json.dumps({**record, "commit": None}))  # of an installed package
-    code, _, _ = call(f"results --folder {out} --readme None", capsys)
+    code, _, _ = call(f"results --folder {out} --pages None", capsys)
     assert code == 0
     assert "zeroshot-transformer-s1.json) (commit not recorded)" in (out / "README.md").read_text()
     del record["seed"]
     records[1].write_text(json.dumps(record))
-    code, _, err = call(f"results --folder {out} --readme None", capsys)
+    code, _, err = call(f"results --folder {out} --pages None", capsys)
     assert code == 2
     assert "a record needs seed; run it again" in err
 

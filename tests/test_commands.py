@@ -348,8 +348,18 @@ def test_results_overwrites_no_page_of_somebody_else(tmp_path, capsys):
     assert page.read_bytes() == by_hand, "it has no generated part"
     (tmp_path / "README.md").unlink()
     assert answer(["results"], capsys)[0] == 0, "no README is needed"
-    assert answer(["results", "--readme", "other.md"], capsys)[0] == 2
-    assert results.Results.readme == Path("README.md")
+    (tmp_path / "docs/methods").mkdir(parents=True)
+    page = tmp_path / "docs/methods/vifi_clip.md"
+    page.write_text("<!-- generated: leaderboard vifi_clip -->\n<!-- end -->\n")
+    assert answer(["results", "--pages", "None"], capsys)[0] == 0
+    assert "No records" not in page.read_text()
+    assert answer(["results", "--check"], capsys)[0] == 1
+    assert answer(["results"], capsys)[0] == 0
+    assert "No records" in page.read_text(), "the pages of a folder are filled, too"
+    code, _, err = answer(["results", "--pages", "other.md"], capsys)
+    assert code == 2
+    assert err.startswith("error: there is no other.md; expected pages with generated parts")
+    assert results.Results.pages == (Path("README.md"), Path("docs/methods"))
 
 
 @pytest.mark.parametrize(

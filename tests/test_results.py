@@ -126,6 +126,21 @@ def test_a_claim_is_judged_by_interval_and_by_seed():
     assert claim_rows([]).keys() == found.keys()
 
 
+def test_a_method_has_its_own_rows_and_the_claims_that_compare_it():
+    text = pages.fill(page("leaderboard seeing_in_flowing", "claims seeing_in_flowing", "claims i3d_flow"), RECORDS)
+    head, rule, own, variant = rows(text.split("<!-- end -->")[0], "")
+    assert head == ["entry", "trained parameters", "closed-set", "scene bias", "pair", "K=4"], "no empty column"
+    assert (own[0], variant[0]) == ("`seeing_in_flowing`", "`seeing_in_flowing no_motion`")
+    assert own[2] == "61.0 ± 1.0"
+    assert set(rule) == {"---"}
+    listed = [row for row in rows(text, "") if re.fullmatch(r"[A-Z]\d", row[0])]
+    assert [row[0] for row in listed] == ["D7", "S1", "S2", "S3", "S4", "S5", "S6", "B3"]
+    assert listed[0][2:4] == ["`dual_semantic_tpr`", "`seeing_in_flowing`"]
+    assert {row[-1] for row in listed} == {"not run"}
+    assert "No claim compares it." in text
+    assert "No records yet." in pages.fill(page("leaderboard vita_clip"), RECORDS)
+
+
 def test_a_seed_of_the_other_sign_leaves_a_claim_undecided():
     d = paired.Difference(5.0, 1.0, 9.0, 0.01, (8.0, 8.0, -1.0), 0.2)
     assert claims.verdict(d) == "undecided"

@@ -1,4 +1,4 @@
-"""Make the tables from the records: actionprompt results [--folder results] [--readme README.md]"""
+"""Make the tables from the records: actionprompt results [--folder results]"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,16 @@ from actionprompt.clips import read_text
 from actionprompt.commands._shared import out, parse, say, shown
 from actionprompt.study import pages
 
+PAGES = (Path("README.md"), Path("docs/methods"))
+
 
 @dataclass(frozen=True)
 class Results:
     folder: Path = Path("results")
     """Folder of the records. The list of all is written there as README.md; the generated parts of other pages there
     are brought up to date, and their plots drawn into its `plots`."""
-    readme: Path | None = Path("README.md")
-    """The README whose generated table is brought up to date, where there is one; `None` for none."""
+    pages: tuple[Path, ...] | None = PAGES
+    """Further pages with generated parts, and folders of such, where they are there; `None` for none."""
     check: bool = False
     """Write nothing; exit with 1 if something is not up to date."""
 
@@ -27,12 +29,12 @@ def main(args: Sequence[str]) -> int:
     options = parse(Results, args, "results", __doc__)
     if not options.folder.is_dir():
         raise ValueError(f"there is no folder {options.folder}; call it where the records are, or give --folder")
-    readme = options.readme
-    if readme is not None and not readme.is_file():
-        if readme != Results.readme:
-            raise ValueError(f"there is no file {readme}; expected a page with generated parts as --readme, or None")
-        readme = None
-    records, texts = pages.make(options.folder, readme, draw=not options.check)
+    further: list[Path] = []
+    for page in options.pages or ():
+        if not page.exists() and page not in PAGES:
+            raise ValueError(f"there is no {page}; expected pages with generated parts as --pages, or None")
+        further += sorted(page.glob("*.md")) if page.is_dir() else [page] if page.exists() else []
+    records, texts = pages.make(options.folder, further, draw=not options.check)
     for title, (head, *rows) in pages.summary(records).items():
         table = Table(*head, title=shown(title))
         for row in rows:

@@ -146,7 +146,7 @@ def verdicts(world: Sequence[Mapping[str, Any]]) -> str:
     for claim in CLAIMS:
         d = found[claim.id]
         if d is None:
-            rows.append([claim.id, claim.text, claim.printed, "", "", "", "", "", "", "not run"])
+            rows.append([claim.id, claim.text, claim.printed, "", "", "", "", "", "", verdict(d)])
             continue
         by_seed = " ".join(f"{x:+.1f}" for x in d.by_seed)
         corrected = f"{adjusted[claim.id]:.2g}" if claim.id in adjusted else ""
@@ -155,7 +155,21 @@ def verdicts(world: Sequence[Mapping[str, Any]]) -> str:
     return tables.table(rows)
 
 
-def verdict(d: paired.Difference) -> str:
+def of_method(method: str, world: Sequence[Mapping[str, Any]]) -> str:
+    """The claims that compare a method or one of its variants, and what the records say of them."""
+    rows = [["claim", "", "better", "than", "printed", "difference", "95 % interval", "verdict"]]
+    for claim in CLAIMS:
+        if method in (claim.better[0], claim.than[0]):
+            names = [leaderboard.row_name(*entry) for entry in claim.entries]
+            d = judge(claim, world)
+            found = (f"{d.points:+.1f}", f"{d.low:+.1f} to {d.high:+.1f}") if d is not None else ("", "")
+            rows.append([claim.id, claim.text, *names, claim.printed, *found, verdict(d)])
+    return tables.table(rows) if len(rows) > 1 else "No claim compares it."
+
+
+def verdict(d: paired.Difference | None) -> str:
+    if d is None:
+        return "not run"
     if len(d.by_seed) < len(SEEDS):
         return f"{len(d.by_seed)} of {len(SEEDS)} seeds"
     if d.low > 0 and min(d.by_seed) > 0:

@@ -45,6 +45,28 @@ def entries() -> list[tuple[str, str]]:
 def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> str:
     """Every entry under every protocol, in percent, with the 95 % interval; `pair`: the class scores higher than its
     own reversal (chance 50)."""
+    rows, shown = _board(world, entries())
+    if len(rows) == 1:
+        return tables.NO_RECORDS
+    picture = plot_link(plot_folder, "leaderboard", lambda path: plots.dots(
+        path, "ActionWorld small, trained on all classes; 95 % intervals over the clips",
+        {name: {"": shown[name]} for name in ("closed-set", "scene bias", "background", "pair")},
+        [row[0].replace("`", "") for row in rows[1:]], {"pair": 50.0},
+    ))  # fmt: skip
+    return tables.table(rows) + "\n\n" + picture
+
+
+def of_method(method: str, world: Sequence[dict[str, Any]]) -> str:
+    """The rows of one method and its variants, in the columns of `leaderboard`."""
+    rows, _ = _board(world, [(method, variant) for variant in ("", *methods.get(method).VARIANTS)])
+    filled = [index for index, column in enumerate(zip(*rows[1:])) if any(column)]
+    return tables.table([[row[index] for index in filled] for row in rows]) if filled else tables.NO_RECORDS
+
+
+def _board(
+    world: Sequence[dict[str, Any]], chosen: Sequence[tuple[str, str]]
+) -> tuple[list[list[str]], dict[str, list[plots.Point | None]]]:
+    """Rows of the leaderboard, below a head, and the points of each column."""
     closed = ("closed-set", "zero-shot")
     columns: dict[str, Callable[[str, str], tuple[plots.Point | None, str]]] = {
         "closed-set": lambda m, v: figures_cell(world, m, v, "accuracy", "test", *closed),
@@ -63,10 +85,8 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
         "harmonic mean": lambda m, v: figures_cell(world, m, v, "harmonic_mean", "", "base-to-novel"),
     }  # fmt: skip
     rows = [["entry", "trained parameters", *columns]]
-    shown: dict[str, list[plots.Point | None]] = {
-        name: [] for name in ("closed-set", "scene bias", "background", "pair")
-    }
-    for method, variant in entries():
+    shown: dict[str, list[plots.Point | None]] = {name: [] for name in columns}
+    for method, variant in chosen:
         same = select(world, method, variant, ("closed-set", "few-shot", "base-to-novel", "zero-shot"), None)
         if not same:
             continue
@@ -75,14 +95,7 @@ def leaderboard(world: Sequence[dict[str, Any]], plot_folder: Path | None) -> st
         rows.append([row_name(method, variant), trained, *(text for _, text in found.values())])
         for name, points in shown.items():
             points.append(found[name][0])
-    if len(rows) == 1:
-        return tables.NO_RECORDS
-    picture = plot_link(plot_folder, "leaderboard", lambda path: plots.dots(
-        path, "ActionWorld small, trained on all classes; 95 % intervals over the clips",
-        {name: {"": points} for name, points in shown.items()}, [row[0].replace("`", "") for row in rows[1:]],
-        {"pair": 50.0},
-    ))  # fmt: skip
-    return tables.table(rows) + "\n\n" + picture
+    return rows, shown
 
 
 def figures_cell(

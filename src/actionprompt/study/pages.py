@@ -2,7 +2,7 @@
 
 A record is a JSON file that `actionprompt run` wrote. One without its seed or hashes is refused: a number that cannot
 be traced is not shown. An installed package knows no commit; its records are shown with a note. `results/README.md`
-lists them all. Pages written by hand, such as the project's README and `results/actionworld.md`, have parts between
+lists them all. Pages written by hand (the README, `results/actionworld.md`, those of the methods) have parts between
 `<!-- generated: NAME -->` and `<!-- end -->`; `fill` generates these parts from the records, so that text and numbers
 are on one page.
 
@@ -12,7 +12,7 @@ A method or entry without any record has no row; a single missing number is an e
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,10 @@ def _json(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from None
 
 
-def make(folder: Path, readme: Path | None, *, draw: bool) -> tuple[list[dict[str, Any]], dict[Path, str]]:
+def make(folder: Path, pages: Iterable[Path], *, draw: bool) -> tuple[list[dict[str, Any]], dict[Path, str]]:
     """The protocol records below a folder, and the text of every page generated from them: the list of all
-    (`README.md` of the folder), the folder's pages written by hand, and the project's README. With `draw`, their plots
-    are drawn into the folder's `plots`.
+    (`README.md` of the folder), the folder's pages written by hand, and other `pages`. With `draw`, their plots are
+    drawn into the folder's `plots`.
 
     Raises:
         ValueError: the folder has a `README.md` that was not made here, or a record or page cannot be read.
@@ -94,7 +94,7 @@ def make(folder: Path, readme: Path | None, *, draw: bool) -> tuple[list[dict[st
     found, benchmarks = collect(folder), collect_benchmarks(folder)
     by_hand = [page for page in sorted(folder.glob("*.md")) if page.name != "README.md"]
     texts = {own: results_page(found, by_hand)}
-    for page in [*by_hand, *([readme] if readme is not None else [])]:
+    for page in [*by_hand, *pages]:
         plot_folder, text = folder / "plots" if draw else None, read_text(page)
         try:
             texts[page] = fill(text, found, plot_folder, benchmarks)
@@ -210,8 +210,8 @@ def fill(
     """A page with all its generated parts up to date. The parts are
 
     - `methods`: the README's table; `tables DATASET`: all records of a data set; `paper METHOD`: the rows of a paper;
-    - of ActionWorld `small`: `leaderboard`, `kinds`, `few-shot`, `base-to-novel`, `ablations METHOD`, `claims to test`,
-      `claims`, `trials` and `core hours`;
+    - of ActionWorld `small`: `leaderboard`, `leaderboard METHOD`, `kinds`, `few-shot`, `base-to-novel`,
+      `ablations METHOD`, `claims to test`, `claims`, `claims METHOD`, `trials` and `core hours`;
     - of a benchmark's record, by file stem: `measured NAME` and `measured NAME PART`; of `actionprompt bench` also
       `costs NAME` and `trade NAME`.
 
@@ -235,6 +235,8 @@ def fill(
         "core hours": lambda: leaderboard.core_hours(world, choices),
         **{f"tables {name}": partial(data_set_tables, name, records) for name in {r["dataset"] for r in records}},
         **{f"paper {name}": partial(paper_tables.rows_table, name, records, plot_folder) for name in papers.names()},
+        **{f"leaderboard {name}": partial(leaderboard.of_method, name, world) for name in methods.names()},
+        **{f"claims {name}": partial(claims.of_method, name, world) for name in methods.names()},
         **{f"ablations {name}": partial(leaderboard.ablations, name, world, plot_folder) for name in methods.names()},
         **{f"costs {name}": partial(costs, name, record, plot_folder) for name, record in benches.items()},
         **{
