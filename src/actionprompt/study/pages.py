@@ -211,7 +211,7 @@ def fill(
 
     - `methods`: the README's table; `tables DATASET`: all records of a data set; `paper METHOD`: the rows of a paper;
     - of ActionWorld `small`: `leaderboard`, `leaderboard METHOD`, `kinds`, `few-shot`, `base-to-novel`,
-      `ablations METHOD`, `claims to test`, `claims`, `claims METHOD`, `trials` and `core hours`;
+      `ablations METHOD`, `claims to test`, `claims`, `claims METHOD`, `reading`, `trials` and `core hours`;
     - of a benchmark's record, by file stem: `measured NAME` and `measured NAME PART`; of `actionprompt bench` also
       `costs NAME` and `trade NAME`.
 
@@ -231,6 +231,7 @@ def fill(
         "base-to-novel": lambda: leaderboard.base_to_novel(world, plot_folder),
         "claims to test": claims.to_test,
         "claims": lambda: claims.verdicts(world),
+        "reading": lambda: claims.reading(world),
         "trials": lambda: leaderboard.trials(choices),
         "core hours": lambda: leaderboard.core_hours(world, choices),
         **{f"tables {name}": partial(data_set_tables, name, records) for name in {r["dataset"] for r in records}},
