@@ -15,6 +15,13 @@ from torch import Tensor, nn
 from actionprompt.backbone import ImageTower, TextTower, quick_gelu
 
 
+def is_exporting() -> bool:
+    """Whether `torch.export` traces this call. torch 2.6 tells so by tracing without its compiler, Dynamo."""
+    if hasattr(torch.compiler, "is_exporting"):
+        return torch.compiler.is_exporting()
+    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+
+
 class Block(nn.Module):
     """Pre-norm transformer block as in CLIP: x + MHSA(LN x), then x + MLP(LN x) with QuickGELU and hidden width 4 D.
 

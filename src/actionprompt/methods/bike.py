@@ -58,7 +58,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from actionprompt.backbone import CLIP, TextTower
-from actionprompt.layers import gather_batch, same_label_targets
+from actionprompt.layers import gather_batch, is_exporting, same_label_targets
 from actionprompt.method import Method
 from actionprompt.methods._lexicon import phrases
 from actionprompt.methods._temporal import ReleasedTransformer, start_small
@@ -150,7 +150,7 @@ class Attributes(nn.Module):
     @torch.no_grad()
     def encode(self, video: Float[Tensor, "N T 3 S S"], text: TextTower) -> Float[Tensor, "N E"]:
         """e_a, L2-normalised."""
-        if torch.compiler.is_exporting():
+        if is_exporting():
             raise ValueError(
                 "bike with its attributes writes a sentence about every video, and a graph has no tokeniser: train "
                 "`--variant video`, or set --method.attributes False"

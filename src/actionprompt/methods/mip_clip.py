@@ -72,7 +72,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from actionprompt.backbone import CLIP, quick_gelu
-from actionprompt.layers import FrameAttention, encode_prompts, prompted_frames
+from actionprompt.layers import FrameAttention, encode_prompts, is_exporting, prompted_frames
 from actionprompt.method import Method, check_video
 from actionprompt.paper import Ablation, Card, Recipe
 
@@ -193,7 +193,7 @@ class Reconstruction(nn.Module):
         """cos(v~_b, t~_bk) in float32; `v` and `t` are not L2-normalised."""
         video = self.video_out(quick_gelu(self.video_in(v + s @ t)))
         text_hidden, video_hidden = self.text_in(t), F.linear(v, self.text_in.weight)
-        if torch.compiler.is_exporting():  # a graph has no loop over an unknown number of videos
+        if is_exporting():  # a graph has no loop over an unknown number of videos
             return self._cosine(text_hidden, video, video_hidden, s)
         rows = max(1, PAIRS_AT_ONCE // len(t))
         cosines = []

@@ -55,7 +55,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from actionprompt.backbone import CLIP, Layer
-from actionprompt.layers import Block
+from actionprompt.layers import Block, is_exporting
 from actionprompt.method import Method
 from actionprompt.paper import Ablation, Card, Recipe
 
@@ -251,7 +251,7 @@ class Model(Method):
                 f"{features.shape[1]}; sample as many, or train a model with another num_frames"
             )
         group = max(1, 64 * self.config.pairs_per_chunk // len(self.class_names))
-        in_parts = not (torch.is_grad_enabled() or torch.compiler.is_exporting())
+        in_parts = not (torch.is_grad_enabled() or is_exporting())
         if in_parts and len(features) > group:  # many views: t alone would fill the memory
             return torch.cat([self.head(part) for part in features.split(group)])
         motion = self.motion(features)
@@ -299,7 +299,7 @@ class Model(Method):
     def _early(self) -> tuple[Float[Tensor, "1 P W"] | None, Any]:
         """`_before_last` for the base prompts and all names; with a prefix, the `_ends` of the names. They are the same
         for all videos, so without gradients they are computed once per class list."""
-        if torch.compiler.is_exporting() and self._kept is not None:  # of the call before: constants of the graph
+        if is_exporting() and self._kept is not None:  # of the call before: constants of the graph
             return self._kept[1]
         device = self.base_prompts.device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
@@ -394,7 +394,7 @@ class Model(Method):
     def _in_chunks(self, part: Callable[[slice], Tensor], num_videos: int) -> Tensor:
         """`part` of all classes, [N, K, ...], in chunks that bound memory. With more than one chunk, `part` runs again
         in the backward pass, so variables that it closes over must not be reassigned after this call."""
-        num_videos = 1 if torch.compiler.is_exporting() else num_videos  # a graph has no chunks of unknown size
+        num_videos = 1 if is_exporting() else num_videos  # a graph has no chunks of unknown size
         size = max(1, self.config.pairs_per_chunk // num_videos)
         pieces = [slice(start, start + size) for start in range(0, len(self.class_names), size)]
         if len(pieces) == 1 or not torch.is_grad_enabled():

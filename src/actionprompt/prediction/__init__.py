@@ -16,6 +16,7 @@ from actionprompt.backbone import CLIP, find_device
 from actionprompt.clips import Broken, Clip, listed
 from actionprompt.config import DataConfig, Fit, check_type, from_json, to_json, update
 from actionprompt.evaluation import pool_views, predict_clips, softmax
+from actionprompt.layers import is_exporting
 from actionprompt.method import Features, Method
 from actionprompt.prediction import none_of_these
 from actionprompt.prediction.precision import Precision, lowered, what_changes
@@ -319,7 +320,7 @@ def _trained(method: Method) -> bool:
 
 def _moved(method: Method, device: torch.device) -> Method:
     """The method, on a device; weights that are traced for a graph stay where they are."""
-    return method if torch.compiler.is_exporting() else method.to(device)
+    return method if is_exporting() else method.to(device)
 
 
 def _on(device: torch.device, features: Features) -> Features:
