@@ -89,7 +89,8 @@ class Ruler:
     def prepared(self, model: nn.Module) -> Callable[..., Any]:
         if not self.compiled:
             return model
-        torch._dynamo.config.recompile_limit = 64  # all methods share `Method.forward`; beyond 8 it would run eagerly
+        # All methods share `Method.forward`; beyond 8 it would run eagerly. The name is that of torch 2.6, too
+        torch._dynamo.config.cache_size_limit = 64
         return torch.compile(model, dynamic=False)
 
     def infer(self, run: Callable[..., Any], *inputs: Tensor) -> Any:
