@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import test_contract as contract
-from actionprompt import checkpoint, files, methods, prediction
+from actionprompt import checkpoint, files, layers, methods, prediction
 from actionprompt.apps import export as exporting
 from actionprompt.apps.export import export
 from actionprompt.clips import Clip
@@ -22,6 +22,10 @@ from actionprompt.data import VideoDataset
 from actionprompt.prediction import Predictor
 from actionprompt.video import write_video
 from actionprompt.weights import load_clip
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(torch.compiler, "is_exporting"), reason="the exporter of torch 2.6 cannot trace these graphs"
+)
 
 NAMES = contract.NAMES
 DATA = DataConfig(num_frames=4, num_clips=2, num_crops=3, sampling="dense", stride=2, resize_side=256, pooling="logits")
@@ -90,6 +94,16 @@ def exported(trained, tmp_path_factory) -> Path:
     assert main(["export", str(trained), "--out", str(folder), "--none"]) == 0
     config.update("jaxtyping_disable", False)
     return folder
+
+
+def test_torch_2_6_is_told_that_it_cannot_export(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.delattr(torch.compiler, "is_exporting")
+    assert not layers.is_exporting()
+    assert main(["export", str(trained), "--out", str(tmp_path / "graph")]) == 2
+    assert f"expected a torch newer than 2.6, whose exporter cannot trace these graphs, got {torch.__version__}" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "graph").exists()
 
 
 def test_a_clip_gets_the_probabilities_that_the_model_gives_it(exported, trained, tmp_path):

@@ -16,10 +16,8 @@ from actionprompt.backbone import ImageTower, TextTower, quick_gelu
 
 
 def is_exporting() -> bool:
-    """Whether `torch.export` traces this call. torch 2.6 tells so by tracing without its compiler, Dynamo."""
-    if hasattr(torch.compiler, "is_exporting"):
-        return torch.compiler.is_exporting()
-    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+    """Whether `torch.export` traces this call. torch 2.6 does not tell; `actionprompt export` asks for a newer one."""
+    return hasattr(torch.compiler, "is_exporting") and torch.compiler.is_exporting()
 
 
 class Block(nn.Module):

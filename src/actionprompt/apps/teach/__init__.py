@@ -38,8 +38,8 @@ __all__ = ["CONFIG", "DATA", "METHOD", "TRAIN", "HeldOut", "NoneOfThese", "Point
 
 METHOD = "seeing_in_flowing"
 CONFIG = methods.get(METHOD).Config(text_form="late")
-"""Late injection trains several times faster at full size (results/costs/seeing_in_flowing_text.json). How accurate it is
-next to full prompts has no record with the present embedded CLIP."""
+"""Late injection trains several times faster at full size (results/costs/seeing_in_flowing_text.json). How accurate it
+is next to full prompts has no record with the present embedded CLIP."""
 DATA = DataConfig(fit="letterbox")
 """Letterboxed, so that the whole frame is visible: a user's action may happen at its edge. With a backbone that
 squashes whole frames they are squashed."""
