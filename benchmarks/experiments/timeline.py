@@ -3,7 +3,7 @@
     python benchmarks/experiments/timeline.py [--size small] [--seeds 0 1 2] [--out results/timeline/long.json]
 
 Zero-shot, and `seeing_in_flowing` in its form `late`, trained on ActionWorld's clips with the rate and epochs of its
-rows in results/actionworld.md, with all class names as labels. The windows of each video are scored once; segments are
+rows in results/leaderboard.md, with all class names as labels. The windows of each video are scored once; segments are
 then cut from the same scores with smoothing and without: of the labels alone, with "none of these", and with a
 rejection threshold that is chosen on the clips of `val` as `teach` chooses it.
 How long an action usually lasts (`stay_s`), the shortest segment (`min_s`) and `smoothing.EVIDENCE` are chosen on the

@@ -170,18 +170,18 @@ def of_method(method: str, world: Sequence[Mapping[str, Any]]) -> str:
 
 def reading(world: Sequence[Mapping[str, Any]]) -> str:
     """A row for each paper: which of its claims hold, which are contradicted and which undecided, each with the
-    difference in points and its 95 % interval."""
+    difference in points."""
     columns = ["holds", "contradicted", "undecided"]
     cells: dict[str, dict[str, list[str]]] = {}
     for claim in CLAIMS:
         d = judge(claim, world)
-        found = f": {d.points:+.1f} ({d.low:+.1f} to {d.high:+.1f})" if d is not None else ""
+        found = f" {d.points:+.1f}" if d is not None else ""
         columns += [] if verdict(d) in columns else [verdict(d)]
-        cells.setdefault(claim.paper, {}).setdefault(verdict(d), []).append(f"{claim.id} {claim.text}{found}")
+        cells.setdefault(claim.paper, {}).setdefault(verdict(d), []).append(f"{claim.id}{found}")
     rows = [["claims of", *columns]]
     for paper, own in cells.items():
         name = f"`{paper}`" if paper in methods.names() else f"this project, {paper}"
-        rows.append([name, *("<br>".join(own.get(column, [])) for column in columns)])
+        rows.append([name, *(", ".join(own.get(column, [])) for column in columns)])
     return tables.table(rows)
 
 

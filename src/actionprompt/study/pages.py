@@ -2,7 +2,7 @@
 
 A record is a JSON file that `actionprompt run` wrote. One without its seed or hashes is refused: a number that cannot
 be traced is not shown. An installed package knows no commit; its records are shown with a note. `results/README.md`
-lists them all. Pages written by hand (the README, `results/actionworld.md`, those of the methods) have parts between
+lists them all. Pages written by hand (the README, `results/leaderboard.md`, those of the methods) have parts between
 `<!-- generated: NAME -->` and `<!-- end -->`; `fill` generates these parts from the records, so that text and numbers
 are on one page.
 
