@@ -227,7 +227,7 @@ def test_the_options_that_save_memory_exist(verb, capsys, monkeypatch):
 @pytest.mark.parametrize("verb", ["predict", "train"])
 def test_only_verbs_that_resume_say_so(verb, capsys, monkeypatch):
     monkeypatch.setattr({"predict": predict, "train": train}[verb], "main", failing(KeyboardInterrupt()))
-    said = {"predict": "interrupted", "train": "interrupted; the same command resumes where it stopped"}[verb]
+    said = {"predict": "interrupted", "train": "interrupted; the same command goes on where it stopped"}[verb]
     assert answer([verb], capsys) == (130, "", f"{said}\n")
     assert set(commands.RESUMED) < set(commands.ORDER)
     assert "export" not in commands.RESUMED

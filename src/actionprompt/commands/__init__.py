@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a console cannot show
     verb = args[0] if args else ""
-    said = "interrupted" + ("; the same command resumes where it stopped" if verb in RESUMED else "")
+    said = "interrupted" + ("; the same command goes on where it stopped" if verb in RESUMED else "")
     with _signals.interruptible(said) as interrupted, notices():
         try:
             try:

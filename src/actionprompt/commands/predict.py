@@ -148,10 +148,12 @@ class _Once:
 
 
 class Rows:
-    """Predictions on the terminal, one by one: a row each where the ranks fit next to each other, else a line for each
-    rank below the name of the video."""
+    """Predictions on the terminal, one by one, below a line that says what answers: a row each where the ranks fit next
+    to each other, else a line for each rank below the name of the video."""
 
     def __init__(self, predictor: Predictor, paths: Iterable[Path], top: int) -> None:
+        method = predictor.method
+        self.about = f"{method.name} on {method.clip.public_name}, {predictor.config.num_frames} frames"
         labels = [visible(name) for name in predictor.class_names]
         self.num_ranks = min(top, len(labels)) + predictor.none
         longest = max(cell_len(label) for label in [*labels, *([NONE] if predictor.none else [])])
@@ -165,14 +167,17 @@ class Rows:
 
     def show(self, result: Prediction) -> None:
         cells = self.cells(result)
+        if not self.begun:
+            say(cut(self.about, out.width))
+            if self.in_a_row:
+                self._row("video", [f"{rank + 1}." for rank in range(self.num_ranks)])
+                say("-" * (max(self.name, len("video")) + self.num_ranks * (self.cell + GAP)))
+            self.begun = True
         if not self.in_a_row:
             say(cut(result.path, out.width))
             for rank, cell in enumerate(cells, start=1):
                 say(f"{rank:>3}. {cell}")
             return
-        if not self.begun:
-            self._row("video", [f"{rank + 1}." for rank in range(self.num_ranks)])
-            self.begun = True
         self._row(cut(result.path, self.name), cells)
 
     def _row(self, name: str, cells: Sequence[str]) -> None:
