@@ -95,6 +95,7 @@ LEVELS = [  # a file may import files of lower levels alone; `*` stands for the 
     ["page.routes"],
     ["page.server"],
     ["commands._shared"],
+    ["commands._outputs"],
     ["commands.*"],
     ["commands.paper"],
     ["commands"],

@@ -318,7 +318,11 @@ def test_a_file_that_is_no_state_of_a_verification_is_left_alone(clip, tmp_path,
     before = clip.read_bytes()
     code, _, err = answer(["data", "folder", "--root", "root", "--state", "a.mp4"], capsys)
     assert (code, clip.read_bytes()) == (2, before)
-    assert "a.mp4: expected a file that an earlier verification wrote" in err
+    assert "--state: a.mp4 exists and is no text file" in err
+    (tmp_path / "notes.txt").write_text("mine")
+    code, _, err = answer(["data", "folder", "--root", "root", "--state", "notes.txt"], capsys)
+    assert (code, (tmp_path / "notes.txt").read_text()) == (2, "mine")
+    assert "notes.txt: expected a file that an earlier verification wrote" in err
 
 
 # Results --------------------------------------------------------------------------------------------------------------

@@ -319,6 +319,21 @@ def test_video_with_swapped_axes_is_refused(as_users_call):
         method.encode(video(method).transpose(1, 2))
 
 
+@pytest.mark.parametrize("name", methods.names())
+def test_class_names_may_come_from_generators(name, as_users_call):
+    """In any place: what reads them twice still sees them all."""
+    one = methods.build(name, backbone(), iter(NAMES), iter(NAMES_ZH))
+    two = methods.build(name, backbone(), NAMES, NAMES_ZH)
+    names, names_zh = (OTHER, OTHER_ZH) if one.open_vocabulary else (NAMES[::-1], NAMES_ZH[::-1])
+    with torch.no_grad():
+        one.set_classes(iter(names), iter(names_zh))
+        two.set_classes(names, names_zh)
+    assert (one.class_names, one.class_names_zh) == (names, names_zh)
+    texts = dict(one.named_buffers())
+    for key, expected in two.named_buffers():
+        torch.testing.assert_close(texts[key], expected, rtol=0, atol=0)
+
+
 def test_class_names_are_checked():
     method = build("zeroshot", None)
     with pytest.raises(ValueError, match="at least one class name"):

@@ -134,13 +134,13 @@ def test_a_closed_head_takes_its_names_in_another_order(root, call, tmp_path):
     assert one["top1"] == two["top1"]
 
 
-def report_of(num_classes: int, num_present: int):
+def report_of(num_classes: int, num_present: int, calibration_error: float = 1.0):
     """Of one clip each of the first classes; class n is right in n percent of its clips."""
     rows = tuple(
         ClassResult(f"class {n}", int(n < num_present), float(n) if n < num_present else math.nan)
         for n in range(num_classes)
     )
-    metrics = Metrics(num_present, 50.0, math.nan, 50.0, 1.0, rows, ())
+    metrics = Metrics(num_present, 50.0, math.nan, 50.0, calibration_error, rows, ())
     return Report("a list", metrics, (), {}, {}, tuple(row.name for row in rows), {})
 
 
@@ -169,6 +169,18 @@ def test_the_table_shows_classes_with_clips_and_of_many_the_worst(
     record = to_record(report, seed=0, started=0.0)
     assert len(record["metrics"]["per_class"]) == num_classes
     assert num_present == num_classes or record["metrics"]["per_class"][-1]["top1"] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "figures"),
+    [(1.0, "mean class accuracy 50.00 %   expected calibration error 1.00 %   1 clips"),
+     (math.nan, "mean class accuracy 50.00 %   1 clips")],
+)  # fmt: skip
+def test_a_figure_that_is_not_defined_is_not_shown(error, figures, capsys, monkeypatch):
+    """As the calibration error of a single class."""
+    monkeypatch.setattr(_shared.out, "width", 160)
+    eval_verb.print_report(report_of(1, 1, error))
+    assert capsys.readouterr().out.splitlines()[-1] == f"top-1 50.00 %   {figures}"
 
 
 def test_predictions_are_not_taken_for_labels(root, call, tmp_path):
@@ -266,6 +278,8 @@ def predictor():
 
 WRONG = {
     "zero_shot('run')": "expected a list of class names, got one string; write ['run']",
+    "zero_shot(None)": "expected a list of class names, got None; write ['waving', 'clapping']",
+    "predictor.set_classes(None)": "expected a list of class names, got None; write ['waving', 'clapping']",
     "predictor.set_classes('run')": "expected a list of class names, got one string; write ['run']",
     "methods.build('vifi_clip', load_clip('random:nano'), 'run')": "expected a list of class names, got one string",
     "zero_shot(['run', 'walk'], backbone='random:nano', config={})": "expected config as a DataConfig, got dict",
@@ -273,7 +287,24 @@ WRONG = {
     "Predictor(predictor.method, DataConfig(), device='cuda:99')": "expected a device such as 'cpu', 'cuda' or 'mps'",
     "predictor.predict(clip, top=0)": "expected top of at least 1, or None for all classes, got 0",
     "predictor.predict(clip, top=-1)": "expected top of at least 1, or None for all classes, got -1",
+    "predictor.predict(clip, top=1.5)":
+        "expected top of at least 1, or None for all classes, got 1.5; give a whole number",
+    "predictor.predict(None)": "expected the path of a video as a str or Path, got None",
+    "list(predictor.predict_all([clip, b'a.mp4']))": "expected the path of a video as a str or Path, got b'a.mp4'",
     "predictor.predict_all('a.mp4')": "expected several paths, got one: a.mp4; call predict, or predict_all([path])",
+    "predictor.predict_all(b'a.mp4')": "expected several paths, got one: b'a.mp4'; call predict, or predict_all",
+    "predictor.predict_all(None)": "expected several paths, got None; call predict, or predict_all([path])",
+    "predictor.predict_all([clip], num_workers=-1)": "expected num_workers of at least 0, got -1; give a whole number",
+    "predictor.predict_all([clip], batch_size=0)": "expected batch_size of at least 1, got 0; give a whole number",
+    "actionprompt.evaluate(method, clips, DataConfig(), num_workers=-1)": "expected num_workers of at least 0, got -1",
+    "actionprompt.evaluate(method, clips, DataConfig(), batch_size=0)": "expected batch_size of at least 1, got 0",
+    "actionprompt.evaluate(method, clips, DataConfig(), device='gpu')": "expected a device such as 'cpu', 'cuda'",
+    "actionprompt.evaluate('m', clips, DataConfig())": "expected method as a Method, got str; `load(folder).method` is",
+    "actionprompt.evaluate(predictor, clips, DataConfig())": "expected method as a Method, got Predictor",
+    "actionprompt.train('vifi_clip', clips, 'x', config=TrainConfig(), data_config=DataConfig())":
+        "expected method as a Method, got str; `load(folder).method` is",
+    "actionprompt.train(method, clips, 'x', config=TrainConfig(), data_config=DataConfig(), device='gpu')":
+        "expected a device such as 'cpu', 'cuda'",
     "actionprompt.evaluate(method, clips, {})": "expected config as a DataConfig, got dict",
     "actionprompt.evaluate(method, root, DataConfig())": "expected clips as a ClipList, got str",
     "actionprompt.train(method, root, 'x', config=TrainConfig(), data_config=DataConfig())":
@@ -284,6 +315,13 @@ WRONG = {
         "expected data_config as a DataConfig, got dict",
     "actionprompt.teach({'a': 'clip.mp4', 'b': ['b.mp4']}, 'x', backbone='random:nano')":
         "a: expected a list of clips, got one string; write ['clip.mp4']",
+    "actionprompt.teach({'a': [clip], 'b': [clip]}, 'x', device='gpu')": "expected a device such as 'cpu', 'cuda'",
+    "actionprompt.teach({'a': [clip], 'b': [clip]}, 'x', config={})": "expected config as a TrainConfig, got dict",
+    "actionprompt.teach({'a': [clip], 'b': [clip]}, 'x', data_config={})": "expected data_config as a DataConfig, got",
+    "actionprompt.teach('a=b', 'x')":
+        "expected a dict of clips by class name, got str; write {'waving': ['a.mp4', 'b.mp4'], ...}",
+    "actionprompt.teach([clip], 'x')": "expected a dict of clips by class name, got list",
+    "actionprompt.teach({}, 'x')": "expected a dict of clips by class name, got an empty one",
 }  # fmt: skip
 CODE = """
 import json, sys
@@ -324,6 +362,12 @@ def test_generators_are_lists(root):
     assert predictor.class_names == ("a", "b")
     results = predictor.predict_all((path for path in sorted(root.rglob("run*.mp4"))), num_workers=0, top=None)
     assert [len(result.labels) for _, result in results] == [2] * 5
+
+
+def test_a_trained_model_takes_its_names_from_a_generator(run):
+    predictor = actionprompt.load(run, class_names=(name for name in ("a", "b")), class_names_zh=iter(("甲", "乙")))
+    assert predictor.class_names == ("a", "b")
+    assert predictor.method.class_names_zh == ("甲", "乙")
 
 
 def test_a_result_says_whether_it_is_one(predictor, root, tmp_path):

@@ -126,3 +126,9 @@ def test_class_folders_that_are_one_text_to_clip_are_refused(tmp_path):
 def test_suffixes_are_lower_case_and_no_images():
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in clips.VIDEO_SUFFIXES)
     assert not clips.VIDEO_SUFFIXES & clips.IMAGE_SUFFIXES
+
+
+@pytest.mark.parametrize("argument", ["", " "])
+def test_an_empty_path_is_not_the_working_folder(argument):
+    with pytest.raises(ValueError, match="got an empty one; is a variable not set"):
+        find_videos([argument])

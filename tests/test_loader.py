@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from actionprompt import data, files, methods, training, transforms, video
 from actionprompt.clips import Clip, ClipList
 from actionprompt.config import Augment, DataConfig, Pixels, TrainConfig
+from actionprompt.prediction import zero_shot
 from actionprompt.video import prepared, scan, write_video
 from actionprompt.video.bits import Bits, Irregular
 from actionprompt.weights import load_clip
@@ -114,6 +115,34 @@ def test_batches_are_the_samples_stacked_and_asked_for_only_so_far_ahead(dataset
             assert batch.times_s == tuple(sample.times_s for sample in samples)
             assert len(asked) <= number + 2 + 2 * num_workers
     assert asked[6][0][0] == 1, "of the second epoch"
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[int]:
+    """How many processes every loader would start; none does."""
+    asked, loader = [], data.DataLoader
+
+    def noted(*args, num_workers, **options):
+        asked.append(num_workers)
+        return loader(*args, num_workers=0, **options)
+
+    monkeypatch.setattr(data, "DataLoader", noted)
+    monkeypatch.setattr(data, "_end", lambda loaded: None)
+    return asked
+
+
+@pytest.mark.parametrize(("num_clips", "batch_size", "expected"), [(1, 1, 0), (3, 1, 3), (9, 2, 5), (9, 9, 1)])
+def test_no_more_processes_start_than_have_work(clips, started, num_clips, batch_size, expected):
+    predictor = zero_shot(NAMES, backbone="random:nano", device="cpu")
+    paths = [clip.path for clip in clips.clips[:num_clips]]
+    answers = list(predictor.predict_all(paths, num_workers=100_000, batch_size=batch_size))
+    assert len(answers) == num_clips
+    assert started == [expected]
+
+
+def test_a_training_starts_no_more_processes_than_it_has_clips(clips, started, tmp_path):
+    train(clips, tmp_path, num_workers=100_000)
+    assert started == [9]
 
 
 # Tables --------------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_every_saved_model_has_one(name, tmp_path):
     assert "- data: CC BY 4.0" in section(text, "Licences")
     assert ("no CLIP is used" in text) == (method.flow is not None)
     stored = json.loads((tmp_path / "model" / checkpoint.MANIFEST).read_text())
-    assert list(stored["files_sha256"]) == [checkpoint.WEIGHTS], "the card belongs to no hash"
+    assert list(stored["files_sha256"]) == [checkpoint.WEIGHTS, checkpoint.TRAINED_CLIPS], "the card belongs to no hash"
 
 
 def test_a_folder_is_read_without_it_and_whatever_it_says(tmp_path):

@@ -1,6 +1,7 @@
 """Teaching: the whole flow on real files, what is held out, the threshold by brute force, and the refusals."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -294,7 +295,7 @@ def test_a_threshold_that_would_mislead_is_not_given(films, tmp_path, monkeypatc
     assert prediction.load(tmp_path / "mine").none_below is None
 
 
-def test_wrong_clips_are_named(films, tmp_path):
+def test_wrong_clips_are_named(films, tmp_path, monkeypatch):
     red, green = films["red"][:3], films["green"][:3]
     with pytest.raises(ValueError, match="expected at least two classes to tell apart, got 1"):
         run({"red": red}, tmp_path / "x")
@@ -304,6 +305,11 @@ def test_wrong_clips_are_named(films, tmp_path):
         run({"red": red, "green": [tmp_path / "nowhere.mp4"]}, tmp_path / "x")
     with pytest.raises(ValueError, match=r"red0\.mp4 are the same file"):
         run({"red": red, "green": [*green, red[0]]}, tmp_path / "x")
+    folder, name = red[0].parent, red[0].name
+    monkeypatch.chdir(folder)
+    for other in (f"./{name}", f"../{folder.name}/{name}", red[0]):
+        with pytest.raises(ValueError, match=re.escape(f"but {name} and {other} are the same file")):
+            run({"red": [name], "green": [*green, other]}, tmp_path / "x")
     (tmp_path / "broken.mp4").write_bytes(b"no film")
     with pytest.raises(ValueError, match=r"1 of 7 clips cannot be read: \S*broken\.mp4 \(.+\); leave them out"):
         run({"red": red, "green": [*green, tmp_path / "broken.mp4"]}, tmp_path / "x")

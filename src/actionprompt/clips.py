@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset((
@@ -148,6 +148,8 @@ def find_videos(arguments: Sequence[str], note: Callable[[str], None] | None = N
     found: list[Path] = []
     system, others = [], []
     for argument in arguments:
+        if not argument.strip():
+            raise ValueError("expected the path of a video or folder, got an empty one; is a variable not set?")
         path = Path(argument).expanduser()
         matches = [path] if path.exists() else sorted(Path(match) for match in glob(str(path), recursive=True))
         if not matches:
@@ -327,12 +329,24 @@ def some(items: Sequence[object], limit: int = 3) -> str:
     return text if len(items) <= limit else f"{text} and {len(items) - limit} more"
 
 
+def public_key(key: str) -> str:
+    """A key as others may read it: of a path that begins at the root of a disk, the name of the file alone."""
+    return PureWindowsPath(key).name if key.startswith("/") or PureWindowsPath(key).is_absolute() else key
+
+
 def identity(path: Path) -> str:
     """What makes a video the same one under any name: a hash of its size and of its first and last 64 KiB; of a folder
-    of images, of their number and of the first and the last one."""
+    of images, of their number and of the first and the last one.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: a pipe or a device, which is not opened.
+    """
     inside = sorted(entry for entry in path.iterdir() if is_image(entry.name)) if path.is_dir() else []
     digest = hashlib.sha256(str(len(inside)).encode())
     for file in (inside[0], inside[-1]) if inside else (path,):
+        if file.exists() and not file.is_file():
+            raise ValueError(f"expected a file, but {file} is a pipe or a device")
         with file.open("rb") as opened:
             size = opened.seek(0, os.SEEK_END)
             digest.update(f"/{size}/".encode())
@@ -351,11 +365,13 @@ def listed(names: Iterable[str]) -> tuple[str, ...]:
     """Class names as a tuple, each a text of its own to CLIP.
 
     Raises:
-        ValueError: one string, which would be taken for the list of its letters; more than `MAX_CLASSES` names; an
-            empty name; names that are equal, or differ in case and white space only.
+        ValueError: no list, or one string, which would be taken for the list of its letters; more than `MAX_CLASSES`
+            names; an empty name; names that are equal, or differ in case and white space only.
     """
     if isinstance(names, str):
         raise ValueError(f"expected a list of class names, got one string; write [{names!r}]")
+    if not isinstance(names, Iterable):
+        raise ValueError(f"expected a list of class names, got {names!r}; write ['waving', 'clapping']")
     names = tuple(names)
     if len(names) > MAX_CLASSES:
         raise ValueError(f"expected at most {MAX_CLASSES:,} class names, got {len(names):,}")

@@ -113,6 +113,10 @@ NO_AUGMENTATION = Augment(crop_scale=(1, 1), crop_ratio=(1, 1), flip=0.0, grey=0
 """The centre crop of evaluation."""
 
 
+MOST = 10_000
+"""Of the numbers in `DataConfig`, which a file from elsewhere can hold: one more would be a mistake."""
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """How a clip becomes the input of a model."""
@@ -132,8 +136,9 @@ class DataConfig:
     squashes the squash, else the crop of a video that is nearly square (`transforms.MOST_CROPPED`) and the letterbox of
     others."""
     resize_side: int | None = None
-    """Short side of a frame in evaluation before its crops, in pixels, for an input of 224 and in proportion for
-    others; video papers have 256. None is CLIP's own, the side of the input, so that the crop spans the short side."""
+    """Short side of a frame in evaluation before its crops, in pixels, for an input of 224 (so at least that) and in
+    proportion for others; video papers have 256. None is CLIP's own, the side of the input, so that the crop spans the
+    short side."""
     num_clips: int = 1
     """Temporal views in evaluation."""
     num_crops: Literal[1, 3] = 1
@@ -146,11 +151,16 @@ class DataConfig:
     """Training augmentation. Recorded as `NO_AUGMENTATION` where frozen features were trained from the cache."""
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "stride", "num_clips"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        if self.test_frames is not None and self.test_frames < 1:
-            raise ValueError(f"expected test_frames of at least 1, got {self.test_frames}; None is num_frames")
+        for name, least in (
+            ("num_frames", 1),
+            ("test_frames", 1),
+            ("stride", 1),
+            ("num_clips", 1),
+            ("resize_side", 224),
+        ):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= MOST:
+                raise ValueError(f"expected {name} of {least} to {MOST}, got {value}")
         if self.fit not in ("own", "crop"):
             for name, value, expected in (("num_crops", self.num_crops, 1), ("resize_side", self.resize_side, None)):
                 if value != expected:
@@ -158,8 +168,6 @@ class DataConfig:
                         f"crops are taken with fit='crop' alone: expected {name}={expected} with fit={self.fit!r}, got "
                         f"{value}; choose fit='crop' (--data.fit crop)"
                     )
-        if self.resize_side is not None and self.resize_side < 224:
-            raise ValueError(f"expected resize_side of at least 224, the crop it is stated for, got {self.resize_side}")
 
     def resolved(self, pixels: Pixels) -> "DataConfig":
         """These options for a backbone with these `pixels`: its fit in place of "own", and of "auto" where it squashes.

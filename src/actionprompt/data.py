@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -210,7 +210,9 @@ def loader(
     dataset: VideoDataset, batches: Iterable[Sequence[Position]], *, num_workers: int
 ) -> Generator[Batch, None, None]:
     """The named batches in order, decoded by `num_workers` processes ahead of time, which end when this is closed. The
-    names are asked for as far ahead as that."""
+    names are asked for as far ahead as that. There are never more processes than batches, or clips where the number of
+    batches is not known."""
+    num_workers = min(num_workers, len(batches) if isinstance(batches, Sized) else len(dataset))
     with _not_interrupted():
         loaded: Any = iter(
             DataLoader(

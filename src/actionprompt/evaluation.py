@@ -6,6 +6,7 @@ Letters: B clips of a batch, V views, K classes, L logits, C clips of a list.
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from actionprompt import records
+from actionprompt.backbone import find_device
 from actionprompt.clips import Broken, Clip, ClipList
 from actionprompt.config import DataConfig, Precision, Progress, check_type, to_json
 from actionprompt.features import autocast, cached, encode_clips
-from actionprompt.method import Features, Method, check_frames
+from actionprompt.method import Features, Method, check_frames, check_method
 from actionprompt.metrics import Metrics, measure
 
 
@@ -63,6 +65,14 @@ class Answer:
     """Pooled over the views."""
     times_s: tuple[float, ...] = ()
     """When the frames it was shown appear in the video; empty for image folders and cached features."""
+
+
+def check_whole(value: Any, least: int, name: str, other: str = "") -> None:
+    """Raise ValueError for an argument `name` that is no whole number, or below `least`; `other` is what else it may
+    be."""
+    if not isinstance(value, Integral) or int(value) < least:
+        also = f", or {other}" if other else ""
+        raise ValueError(f"expected {name} of at least {least}{also}, got {value!r}; give a whole number")
 
 
 def predict_clips(
@@ -142,10 +152,15 @@ def evaluate(
     Under `accelerate launch` the clips are shared between the processes and every process gets the whole report.
 
     Raises:
-        ValueError: no clips, other class names than the method has now, or arguments of another type.
+        ValueError: no clips, other class names than the method has now, no such device, or arguments of another type
+            or out of their range.
     """
+    check_method(method)
     check_type(clips, ClipList, "clips")
     check_type(config, DataConfig, "config")
+    check_whole(batch_size, 1, "batch_size")
+    check_whole(num_workers, 0, "num_workers")
+    device = find_device(device)
     if clips.class_names != method.class_names:
         raise ValueError(
             f"{clips.name} has classes {list(clips.class_names[:3])}..., the model {list(method.class_names[:3])}...; "

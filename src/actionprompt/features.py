@@ -74,7 +74,7 @@ def encode_clips(
         flow=method.flow,
     )  # fmt: skip
     done = 0
-    loaded = data.loader(dataset, batches, num_workers=num_workers if chosen else 0)
+    loaded = data.loader(dataset, batches, num_workers=num_workers if len(chosen) > 1 else 0)
     with contextlib.closing(loaded):
         for positions, batch in zip(batches, loaded):
             features = None

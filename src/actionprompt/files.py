@@ -167,17 +167,20 @@ def no_formula(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def check_output(path: str | Path, option: str) -> None:
+def check_output(path: str | Path, option: str, *, text: bool = True) -> None:
     """Make the folder of an output file and see that the file can be written, before the work starts; an existing file
     keeps its content. `option` is how the caller was given the path, such as `--json`.
 
     Raises:
-        ValueError: a folder where a file is expected, or a place that cannot be written to.
+        ValueError: a folder where a file is expected, a place that cannot be written to, or a file that is no text
+            where `text` is written: a video, say, whose name was typed in the wrong place.
     """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{option}: expected a file, but {path} is a folder; name a file in it")
     new = not path.exists()
+    if text and path.is_file() and _is_binary(path):
+        raise ValueError(f"{option}: {path} exists and is no text file; delete it or name another file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
@@ -186,6 +189,14 @@ def check_output(path: str | Path, option: str) -> None:
             path.unlink()
     except OSError as error:
         raise ValueError(f"{option}: {path} cannot be written ({error.strerror or error})") from None
+
+
+def _is_binary(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"\0" in file.read(4096)
+    except OSError:
+        return False  # whoever writes to it says why that is not possible
 
 
 def sha256(path: str | Path) -> str:

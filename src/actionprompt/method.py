@@ -8,6 +8,7 @@ A method file, top to bottom: docstring (paper, equations, source of every numbe
 Letters: N videos (batch x views), T frames, S side in pixels, h x w patches, E width of the joint space, K classes.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -31,6 +32,17 @@ class Method(nn.Module):
     A subclass takes `(config, clip, class_names, class_names_zh=None)`, calls `super().__init__(config, clip)` (this
     freezes the backbone), builds its blocks, unfreezes what it trains, and ends with `self.set_classes(...)`.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """An override of `set_classes` gets tuples, whatever iterables it is called with: it reads them repeatedly."""
+        super().__init_subclass__(**options)
+        if (own := vars(cls).get("set_classes")) is not None:
+
+            @functools.wraps(own)
+            def set_classes(self: Any, names: Any, names_zh: Any = None) -> None:
+                own(self, listed(names), tuple(names_zh) if names_zh is not None else None)
+
+            cls.set_classes = set_classes  # type: ignore[method-assign]
 
     def __init__(self, config: Any, clip: CLIP) -> None:
         super().__init__()
@@ -105,7 +117,7 @@ class Method(nn.Module):
                 class, or other names than before although the model is not `open_vocabulary`; the same names in another
                 order reorder what it has learned.
         """
-        names = listed(names)
+        names, names_zh = listed(names), tuple(names_zh) if names_zh is not None else None
         if not names:
             raise ValueError("expected at least one class name, got none")
         self._check_told_apart(names)
@@ -123,7 +135,7 @@ class Method(nn.Module):
                 )
         self._class_features = None
         self.class_names = names
-        self.class_names_zh = tuple(names_zh) if names_zh is not None else None
+        self.class_names_zh = names_zh
 
     def _check_told_apart(self, names: Sequence[str]) -> None:
         """Raise ValueError for names that are the same tokens, or none: SigLIP reads no punctuation, and to a BERT all
@@ -284,6 +296,15 @@ class Method(nn.Module):
                 raise ValueError(f"{name}: expected shape {list(tensor.shape)}, got {list(state[name].shape)}")
             tensor.copy_(state[name])
         self.set_classes(self.class_names, self.class_names_zh)
+
+
+def check_method(value: Any) -> None:
+    """Raise ValueError for something else in place of a method, such as its name."""
+    if not isinstance(value, Method):
+        raise ValueError(
+            f"expected method as a Method, got {type(value).__name__}; `load(folder).method` is a trained one, "
+            f"`methods.build(name, clip, class_names)` a new one"
+        )
 
 
 def check_video(video: Tensor) -> None:

@@ -21,6 +21,8 @@ from actionprompt.method import Method
 from actionprompt.weights.run import read_tensors
 
 OPTIMIZER, LOG = "optimizer.safetensors", "log.jsonl"
+STEPS = f"step-{'[0-9]' * 8}"
+"""Names of checkpoints."""
 KEPT = 2
 """Checkpoints that are kept: should the newest be damaged, the one before it takes its place."""
 NEUTRAL = ("train.num_workers", "train.max_broken", "train.save_every_steps")
@@ -119,7 +121,17 @@ def check_finished(folder: Path, run: dict[str, Any]) -> None:
             f"{folder} holds a finished training with other options ({'; '.join(different)}); choose another folder "
             f"with --out, or delete it to train again"
         )
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    delete_checkpoints(folder)
+
+
+def delete_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a run folder, and their folder unless somebody else has something in it."""
+    checkpoints = folder / "checkpoints"
+    files.sweep(checkpoints)
+    for path in (*checkpoints.glob(f"{STEPS}/{MANIFEST}"), *checkpoints.glob("clips-*.json")):
+        files.delete(path.parent if path.name == MANIFEST else path)
+    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
 
 
 # Checkpoints ----------------------------------------------------------------------------------------------------------
@@ -144,7 +156,7 @@ def save(
     tensors = {WEIGHTS: method.trained_state(), OPTIMIZER: state}
     manifest = {"step": step, "epochs": epochs, "origin": start.origin, "dropped": start.dropped, "run": run}
     checkpoint.write_folder(checkpoints / f"step-{step:08d}", tensors, manifest)
-    for old in sorted(checkpoints.glob("step-*"))[:-KEPT]:
+    for old in sorted(checkpoints.glob(STEPS))[:-KEPT]:
         shutil.rmtree(old)
 
 
@@ -162,11 +174,12 @@ def load(
     """
     checkpoints = folder / "checkpoints"
     if (folder / "model" / MANIFEST).is_file():
-        shutil.rmtree(checkpoints, ignore_errors=True)  # of a process killed at the very end
+        delete_checkpoints(folder)  # of a process killed at the very end
         raise ValueError(f"{folder} holds a finished training; choose another folder, or remove it to train again")
     if accelerator.is_main_process:
         files.sweep(checkpoints)
-    found = sorted(checkpoints.glob(f"step-*/{MANIFEST}"), reverse=True)
+        _check_log(folder / LOG)
+    found = sorted(checkpoints.glob(f"{STEPS}/{MANIFEST}"), reverse=True)
     manifests: dict[Path, dict[str, Any]] = {}
     unread = []
     for path in found:
@@ -197,7 +210,7 @@ def load(
         text = f"{'; '.join(unread)}; resumed from {chosen.name} instead"
         warnings.warn(text, files.Notice, stacklevel=2)
     if accelerator.is_main_process:
-        for path in checkpoints.glob("step-*"):
+        for path in checkpoints.glob(STEPS):
             if chosen is None or path.name > chosen.name:
                 shutil.rmtree(path)  # damaged, or of clips that are not there
     if chosen is None:
@@ -254,6 +267,14 @@ def _check_same(
             f"--drop-missing to continue with the other {len(clips.clips)}"
         )
     return gone
+
+
+def _check_log(path: Path) -> None:
+    """Raise ValueError for a file that no training wrote, which `cut_log` would empty; the last line can be cut."""
+    begin = '{"step":'
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    if not all(line[: len(begin)] == begin[: len(line)] for line in lines):
+        raise ValueError(f"{path} is no log of a training; choose another folder")
 
 
 def cut_log(path: Path, step: int) -> None:

@@ -11,7 +11,6 @@ import functools
 import itertools
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -25,9 +24,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from actionprompt import checkpoint, data, features, files, records, resume, transforms
+from actionprompt.backbone import find_device
 from actionprompt.clips import Broken, ClipList, Position, hold_out
 from actionprompt.config import NO_AUGMENTATION, DataConfig, Progress, TrainConfig, check_type, to_json
-from actionprompt.method import Method, check_frames
+from actionprompt.method import Method, check_frames, check_method
 from actionprompt.resume import LOG
 
 FROM_CACHE = "cached features of one centre view, not augmented"
@@ -108,10 +108,10 @@ def train(
             contradict each other.
         FloatingPointError: the loss is not finite; the message lists the clips of the batch.
     """
-    for value, kind, name in (
-        (clips, ClipList, "clips"), (config, TrainConfig, "config"), (data_config, DataConfig, "data_config")
-    ):  # fmt: skip
-        check_type(value, kind, name)
+    check_method(method)
+    check_type(clips, ClipList, "clips")
+    check_type(config, TrainConfig, "config")
+    check_type(data_config, DataConfig, "data_config")
     folder = Path(folder)
     _check(method, clips, config, data_config, cache=cache)
     clips, run = planned(method, clips, config, data_config, cache=cache, facts=facts)
@@ -120,7 +120,7 @@ def train(
         log_with="tensorboard", project_dir=folder / "tensorboard",
     )  # fmt: skip
     here = accelerator.device
-    if device is not None and torch.device(device).type != here.type:
+    if device is not None and find_device(device).type != here.type:
         raise ValueError(f"expected device 'cpu', or none for the one accelerate chooses ({here}), got {str(device)!r}")
     with files.one_writer(folder) if accelerator.is_main_process else contextlib.nullcontext():
         return _train(
@@ -214,7 +214,7 @@ def _train(
             folder / "model", method, trained_clips=(*clips.clips, *start.dropped_clips),
             **{k: v for k, v in entries.items() if k not in _IN_MANIFEST},
         )  # fmt: skip
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        resume.delete_checkpoints(folder)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return TrainResult(folder, tuple(epoch_seconds), tuple(broken.values()))

@@ -146,7 +146,7 @@ def find_device(name: torch.device | str | None) -> torch.device:
     try:
         torch.empty(1, device=name)
         return torch.device(name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # a CPU build asserts
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # a CPU build asserts
         reason = str(error).splitlines()[0]
         raise ValueError(f"expected a device such as 'cpu', 'cuda' or 'mps', got {str(name)!r}: {reason}") from None
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -18,12 +19,14 @@ from torch import Tensor, nn
 
 from actionprompt import files, store
 from actionprompt.backbone.layers import Embedding, Layer, LayerNorm, Linear, TowerShape
-from actionprompt.config import cache_root
+from actionprompt.config import Progress, cache_root
 
 TEXTS_AT_ONCE = 256
 """Texts that go through a text tower together where no gradients are needed, so that memory is bounded."""
 MOST_KNOWN = 50_000
 """Texts whose embeddings are kept in memory: 100 MB at a width of 512."""
+ON_TEXTS: ContextVar[Progress | None] = ContextVar("ON_TEXTS", default=None)
+"""Is called with (done, total) while new texts are encoded: thousands of names take minutes on a CPU."""
 FEW_TEXTS = 8
 """New texts up to which the cache on disk is not asked: hashing the weights, its key, takes as long as a few texts."""
 
@@ -243,8 +246,9 @@ class TextTower(nn.Module):
         if self.device.type == "cpu":
             self._known.update(zip(new, self._one_by_one(new) if new else ()))
         else:
-            for part in in_parts(new):
+            for number, part in enumerate(in_parts(new)):
                 self._known.update(zip(part, self(part).sentence.cpu()))
+                _report(number * TEXTS_AT_ONCE + len(part), len(new))
         return torch.stack([self._known[text] for text in texts]).to(self.device)
 
     def _one_by_one(self, texts: Sequence[str]) -> list[Tensor]:
@@ -271,6 +275,7 @@ class TextTower(nn.Module):
                 if row in sentences:
                     continue
                 sentences[row] = self([texts[row]]).sentence[0]
+                _report(row + 1, len(texts))
                 try:
                     if writable:
                         appender.add([keys[row]], sentences[row][None].numpy())
@@ -297,6 +302,12 @@ class TextTower(nn.Module):
             digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
         machine = [torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
         return json.dumps([1, digest.hexdigest(), repr(self._shape), repr(self.pieces), *machine])
+
+
+def _report(done: int, total: int) -> None:
+    progress = ON_TEXTS.get()
+    if progress is not None and total > FEW_TEXTS:
+        progress(done, total)
 
 
 def in_parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:

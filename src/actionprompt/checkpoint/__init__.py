@@ -3,6 +3,7 @@
 The backbone is not stored but named, with the hash of its weights; a model loads only onto a backbone with that hash.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 from actionprompt import files, methods, records
 from actionprompt.backbone import CLIP
 from actionprompt.checkpoint import card
-from actionprompt.clips import Clip, ClipList, Span, identity, overlap, split_span, with_span
+from actionprompt.clips import Clip, ClipList, Span, identity, overlap, public_key, split_span, with_span
 from actionprompt.config import from_json, to_json
 from actionprompt.method import Method
 from actionprompt.weights import check_chinese_name, load_clip, load_named
@@ -27,7 +28,7 @@ from actionprompt.weights.tensors import check_finite
 
 TRAINED_CLIPS = "clips.txt"
 """File of a model folder: a line for every clip that was trained on, its `clips.identity` (with `@start-end` where it
-is a span of a file), a tab and its key. Models saved by version 0.1.0 have the keys alone."""
+is a span of a file), a tab and its `clips.public_key`. Models saved by version 0.1.0 have the keys alone."""
 MOST_OPTION = 100_000
 """Of the numbers among a method's options in a manifest."""
 SPARE = 1 << 26
@@ -40,7 +41,8 @@ def write_folder(
     path: Path, tensors: dict[str, dict[str, Tensor]], manifest: dict[str, Any], texts: Mapping[str, str] = {}
 ) -> None:
     """Write tensors and texts (by file name) and the manifest so that `path` holds all of it or does not change. The
-    manifest gets the hashes of the tensors' files as `files_sha256`.
+    manifest gets the hashes of the files but the card's as `files_sha256`. What else a folder of that name holds, which
+    is somebody else's, stays in it.
 
     Raises:
         ValueError: numbers that are not finite.
@@ -56,7 +58,11 @@ def write_folder(
                 raise OSError(f"{path / name} cannot be written: {error}") from None
         for name, text in texts.items():
             (temporary / name).write_bytes(text.encode("utf-8", "surrogateescape"))
-        hashes = {name: files.sha256(temporary / name) for name in tensors}
+        hashes = {name: files.sha256(temporary / name) for name in (*tensors, *texts) if name != card.FILE}
+        for other in path.iterdir() if path.is_dir() else ():
+            if other.name not in {*hashes, MANIFEST, WEIGHTS, TRAINED_CLIPS, card.FILE}:
+                copy = shutil.copytree if other.is_dir() else shutil.copy2
+                copy(other, temporary / other.name)
         files.write_json(temporary / MANIFEST, {**manifest, "files_sha256": hashes}, indent=2)
 
 
@@ -83,7 +89,8 @@ def save(path: str | Path, method: Method, *, trained_clips: Sequence[Clip] = ()
     if trained_clips:
         with ThreadPoolExecutor(8) as pool:  # it waits for the disk
             identities = pool.map(_identity, trained_clips)
-            texts[TRAINED_CLIPS] = "".join(f"{i}\t{clip.key}\n" for i, clip in zip(identities, trained_clips))
+            keys = [public_key(clip.key) for clip in trained_clips]
+            texts[TRAINED_CLIPS] = "".join(f"{i}\t{key}\n" for i, key in zip(identities, keys))
     if method.clip.path is not None:
         remember(method.clip_sha256, method.clip.path)
     write_folder(Path(path), {WEIGHTS: method.trained_state(inference=True)}, manifest, texts)
@@ -160,11 +167,17 @@ def _build(path: str | Path, manifest: dict[str, Any], clip: CLIP, num_trained: 
 
 def seen_in_training(model: str | Path, clips: ClipList) -> list[str] | None:
     """The keys of those of `clips` that a model was trained on: the same videos, or overlapping spans of them, whatever
-    they are called. For a model of version 0.1.0 the same keys; None if the model was saved without a list of its
-    clips."""
-    path = Path(read_manifest(Path(model))["folder"]) / TRAINED_CLIPS
+    they are called. For a model of version 0.1.0 the same keys; None if the model has no list of its clips.
+
+    Raises:
+        ValueError: the list is not the one that was saved.
+    """
+    manifest = read_manifest(Path(model))
+    path = Path(manifest["folder"]) / TRAINED_CLIPS
     if not path.is_file():
         return None
+    if files.sha256(path) != manifest.get("files_sha256", {}).get(TRAINED_CLIPS, files.sha256(path)):
+        raise ValueError(f"{path} is damaged, or was changed after it was saved; get it again, or delete it")
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n").split("\n")
     trained = {line.partition("\t")[0] for line in lines} - {UNKNOWN}
     if not any("\t" in line for line in lines):
@@ -185,7 +198,7 @@ def _identity(clip: Clip) -> str:
     """`UNKNOWN` for a clip that cannot be read; whoever decodes it says why."""
     try:
         return with_span(clip.known or identity(clip.path), clip.span)
-    except OSError:
+    except (OSError, ValueError):
         return UNKNOWN
 
 

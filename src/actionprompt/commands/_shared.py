@@ -92,7 +92,10 @@ def note(head: str, text: object, style: str = "yellow") -> None:
 
 
 def to_stdout(text: str) -> None:
-    """UTF-8 whatever the console has, since programs read it; what is no UTF-8 in a name, as an escape."""
+    """UTF-8 whatever the console has, since programs read it; what is no UTF-8 in a name, as an escape. A terminal gets
+    `visible` text."""
+    if sys.stdout.isatty():
+        text = "\n".join(map(visible, text.split("\n")))
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.buffer.flush()
@@ -118,6 +121,19 @@ def bar(what: str) -> Iterator[Callable[..., None]]:
     finally:
         if task is not None:
             progress.stop()
+
+
+@contextmanager
+def texts_bar() -> Iterator[None]:
+    """While it is entered, a bar appears where many class names are encoded."""
+    from actionprompt.backbone.text import ON_TEXTS  # imports torch, which --help and list do without
+
+    with bar("class names") as progress:
+        before = ON_TEXTS.set(progress)
+        try:
+            yield
+        finally:
+            ON_TEXTS.reset(before)
 
 
 def print_broken(broken: Iterable[Broken], what: str = "could not read") -> None:
@@ -210,19 +226,6 @@ def check_least(options: Any, **least: int) -> None:
             raise ValueError(f"expected --{name.replace('_', '-')} of at least {number}, got {given}")
 
 
-def check_folder(path: Path, option: str) -> None:
-    """See that a folder can be made or written to, before the work starts; nothing is made.
-
-    Raises:
-        ValueError: a file where a folder is expected, or a place that cannot be written to.
-    """
-    there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
-    if not there.is_dir():
-        raise ValueError(f"{option}: expected a folder, but {there} is none")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{option}: {path} cannot be written (no permission in {there})")
-
-
 def fetch(name: str, *, dataset: str = "", method: str = "") -> str:
     """The name of a backbone for `load_clip`, fetched before from the hub where it is not here, with its size and a
     bar. `auto` becomes `tiny` for a `dataset` of ActionWorld, and for a `method` without a backbone.
@@ -311,11 +314,14 @@ def find_predictor(options: Any, names: tuple[str, ...] | None, *, fit: Any = No
     asked: Any = {"none": options.none, "independent": options.independent, "precision": precision}
     if options.model is not None:
         backbone = options.backbone and fetch(options.backbone)
-        return prediction.load(options.model, class_names=names, backbone=backbone, fit=fit, **asked)
+        with texts_bar():
+            return prediction.load(options.model, class_names=names, backbone=backbone, fit=fit, **asked)
     if names is None:
         raise ValueError('expected --model RUN, or --labels "a,b,c" or --labels-file FILE for zero-shot recognition')
     config = DataConfig(fit=fit or "auto")
-    return prediction.zero_shot(names, backbone=fetch(options.backbone or weights.AUTO), config=config, **asked)
+    backbone = fetch(options.backbone or weights.AUTO)
+    with texts_bar():
+        return prediction.zero_shot(names, backbone=backbone, config=config, **asked)
 
 
 def class_names(text: str | None, file: Path | None) -> tuple[str, ...] | None:

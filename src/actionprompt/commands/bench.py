@@ -8,8 +8,8 @@ from typing import Literal
 from rich import box
 from rich.table import Table
 
+from actionprompt.commands._outputs import check_files
 from actionprompt.commands._shared import bar, check_least, fetch, note, out, parse, say, shown
-from actionprompt.files import check_output
 from actionprompt.records import write
 from actionprompt.study import bench
 
@@ -41,7 +41,7 @@ class Bench:
 def main(args: Sequence[str]) -> int:
     options = parse(Bench, args, "bench", __doc__)
     check_least(options, num_frames=1, batch_size=1, num_classes=1, repeats=1, threads=1)
-    check_output(options.out, "--out")
+    check_files(options, "out")
     for name in options.backbones:
         fetch(name)
     with bar("measuring") as progress:

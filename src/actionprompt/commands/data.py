@@ -8,8 +8,8 @@ import tyro
 
 from actionprompt import datasets
 from actionprompt.apps import check
+from actionprompt.commands._outputs import check_files
 from actionprompt.commands._shared import bar, check_least, note, parse, say
-from actionprompt.files import check_output
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Data:
 def main(args: Sequence[str]) -> int:
     options = parse(Data, args, "data", __doc__)
     check_least(options, num_workers=1)
-    if options.state is not None:
-        check_output(options.state, "--state")
+    check_files(options, "state")
     module = datasets.get(options.name)
     complete = True
     if options.root is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from actionprompt import files
 from actionprompt.apps import doctor
+from actionprompt.commands._outputs import check_files
 from actionprompt.commands._shared import STDOUT, note, parse, say, to_stdout
 
 
@@ -20,8 +21,7 @@ class Doctor:
 
 def main(args: Sequence[str]) -> int:
     options = parse(Doctor, args, "doctor", __doc__)
-    if options.json not in (None, STDOUT):
-        files.check_output(options.json, "--json")
+    check_files(options, "json")
     report = doctor.examine(hub=options.hub)
     if options.json == STDOUT:
         to_stdout(files.to_text(report.as_json()))

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from actionprompt import checkpoint, methods
 from actionprompt.backbone import default_device
-from actionprompt.clips import ClipList, in_order_of, some
+from actionprompt.clips import ClipList, in_order_of, public_key, some
+from actionprompt.commands._outputs import check_files
 from actionprompt.commands._shared import (
     Clips,
     bar,
@@ -26,10 +27,10 @@ from actionprompt.commands._shared import (
     print_broken,
     say,
     shown,
+    texts_bar,
 )
 from actionprompt.config import DataConfig
 from actionprompt.evaluation import Report, evaluate, to_record, write_scores
-from actionprompt.files import check_output
 from actionprompt.method import Method
 from actionprompt.records import write
 from actionprompt.weights import AUTO, load_clip
@@ -81,21 +82,24 @@ def main(args: Sequence[str]) -> int:
 
     options = parse(Eval, args, "eval", __doc__)
     check_least(options, batch_size=1, num_workers=0)
-    for path, option in ((options.json, "--json"), (options.scores, "--scores")):
-        if path is not None:
-            check_output(path, option)
-    started, seen = time.time(), []
+    check_files(options, "json", "scores")
+    started = time.time()
+    seen: list[str] | None = []
     clips = options.clips.load(options.part)
     if options.model == "zeroshot":
         if options.clips.classes is not None:
             raise ValueError("zeroshot takes the classes of the clips: expected no --clips.classes")
         clip = load_clip(fetch(options.backbone or AUTO, dataset=options.clips.dataset))
-        method = methods.build("zeroshot", clip, clips.class_names, clips.class_names_zh)
+        with texts_bar():
+            method = methods.build("zeroshot", clip, clips.class_names, clips.class_names_zh)
     else:
         backbone = None if options.backbone is None else fetch(options.backbone)
-        method, _ = checkpoint.load(options.model, backbone=backbone)
+        with texts_bar():
+            method, _ = checkpoint.load(options.model, backbone=backbone)
         clips = agree(method, clips, options.clips.classes)
-        seen = checkpoint.seen_in_training(options.model, clips) or []
+        seen = checkpoint.seen_in_training(options.model, clips)
+        if seen is None:
+            note("note:", "the model has no list of the clips it was trained on, so these may be among them")
     warnings = tiny_warnings(method, (clip.path for clip in clips.clips))
     for line in warnings:
         note("warning:", line)
@@ -108,8 +112,8 @@ def main(args: Sequence[str]) -> int:
     try:  # the files first, and the table even if they cannot be written
         if options.json is not None:
             record = to_record(
-                report, seed=options.seed, started=started, model=options.model, trained_on_clips=seen,
-                warnings=warnings,
+                report, seed=options.seed, started=started, model=public_key(options.model), warnings=warnings,
+                trained_on_clips=None if seen is None else [*map(public_key, seen)],
             )  # fmt: skip
             write(options.json, record)
         if options.scores is not None:
@@ -165,9 +169,12 @@ def print_report(report: Report) -> None:
         say(f"the table has the {len(rows)} worst of {len(present)} classes; --json FILE writes all")
     if len(present) < len(metrics.per_class):
         say(f"{len(metrics.per_class) - len(present)} of {len(metrics.per_class)} classes have no clips here")
-    top5 = f"   top-5 {metrics.top5:.2f} %" if metrics.top5 == metrics.top5 else ""
-    say(
-        f"top-1 {metrics.top1:.2f} %{top5}   mean class accuracy {metrics.mean_class_accuracy:.2f} %   "
-        f"expected calibration error {metrics.calibration_error:.2f} %   {metrics.num_clips} clips"
-    )
+    figures = {
+        "top-1": metrics.top1,
+        "top-5": metrics.top5,
+        "mean class accuracy": metrics.mean_class_accuracy,
+        "expected calibration error": metrics.calibration_error,
+    }
+    defined = [f"{name} {value:.2f} %" for name, value in figures.items() if value == value]
+    say("   ".join([*defined, f"{metrics.num_clips} clips"]))
     print_broken(report.broken, "counted as wrong, could not read")

@@ -7,8 +7,8 @@ from pathlib import Path
 import tyro
 
 from actionprompt.apps import explain
+from actionprompt.commands._outputs import check_files
 from actionprompt.commands._shared import check_least, fetch, note, parse, say
-from actionprompt.files import check_output
 from actionprompt.prediction import load
 
 
@@ -31,8 +31,7 @@ def main(args: Sequence[str]) -> int:
     check_least(options, num_layers=1)
     if not options.out:
         raise ValueError("expected a file to write; give --out FILE.png")
-    for path in options.out:
-        check_output(path, "--out")
+    check_files(options, "out", text=False)
     backbone = None if options.backbone is None else fetch(options.backbone)
     predictor = load(options.model, backbone=backbone)
     result = explain.explain(

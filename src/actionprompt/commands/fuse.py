@@ -8,9 +8,9 @@ from pathlib import Path
 import tyro
 
 from actionprompt.apps import scores
+from actionprompt.commands._outputs import check_files
 from actionprompt.commands._shared import parse, say
 from actionprompt.config import to_json
-from actionprompt.files import check_output
 from actionprompt.records import provenance, write
 
 
@@ -31,9 +31,7 @@ class Fuse:
 
 def main(args: Sequence[str]) -> int:
     options = parse(Fuse, args, "fuse", __doc__)
-    for path, option in ((options.out, "--out"), (options.json, "--json")):
-        if path is not None:
-            check_output(path, option)
+    check_files(options, "out", "json")
     started = time.time()
     fused, facts = scores.fuse_files(options.files, weights=options.weights, choose_on=options.choose_on)
     metrics = scores.measure_scores(fused)

@@ -8,7 +8,8 @@ import tyro
 
 from actionprompt import datasets
 from actionprompt.apps import published
-from actionprompt.commands._shared import check_folder, check_least, class_names, fetch, parse, read_labels, say
+from actionprompt.commands._outputs import check_folder
+from actionprompt.commands._shared import check_least, class_names, fetch, parse, read_labels, say
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Import:
 def main(args: Sequence[str]) -> int:
     options = parse(Import, args, "import", _description())
     check_least(options, num_frames=1)
-    check_folder(options.out, "--out")
+    check_folder(options)
     names, names_zh = _names(options)
     backbone = None if options.backbone is None else fetch(options.backbone)
     method = published.import_checkpoint(

@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from actionprompt import files
 from actionprompt.clips import Broken, find_videos
+from actionprompt.commands._outputs import check_files
 from actionprompt.commands._shared import (
     NONE,
     STDOUT,
@@ -78,12 +79,9 @@ def main(args: Sequence[str]) -> int:
     check_least(options, top=1, num_workers=0)
     names = class_names(options.labels, options.labels_file)
     paths = find_videos(options.videos, lambda line: note("note:", line))
-    outputs = ((options.json, "--json"), (options.csv, "--csv"))
     if options.json == options.csv == STDOUT:
         raise ValueError("expected --json - or --csv -, not both: there is one stdout")
-    for path, option in outputs:
-        if path is not None and path != STDOUT:
-            files.check_output(path, option)
+    check_files(options, "json", "csv", inputs=paths)
     predictor = find_predictor(options, names, fit=options.fit, precision=options.precision)
     warnings = predictor.warnings(paths)
     for line in warnings:

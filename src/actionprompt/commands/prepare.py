@@ -8,7 +8,8 @@ import tyro
 
 from actionprompt.apps import prepare as app
 from actionprompt.clips import some
-from actionprompt.commands._shared import bar, check_folder, check_least, note, parse, say
+from actionprompt.commands._outputs import check_folder
+from actionprompt.commands._shared import bar, check_least, note, parse, say
 from actionprompt.video.prepared import Encoding
 
 
@@ -31,7 +32,7 @@ class Prepare:
 def main(args: Sequence[str]) -> int:
     options = parse(Prepare, args, "prepare", __doc__)
     check_least(options, workers=1)
-    check_folder(options.target, "TARGET")
+    check_folder(options, "target", typed="TARGET")
     encoding = Encoding(options.short_side, options.gop, options.crf)
     with bar("preparing") as progress:
         done = app.prepare(

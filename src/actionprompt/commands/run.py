@@ -7,11 +7,11 @@ from typing import Any
 
 from actionprompt import checkpoint
 from actionprompt.clips import ClipList
+from actionprompt.commands._outputs import check_folder
 from actionprompt.commands._shared import (
     Chosen,
     Clips,
     bar,
-    check_folder,
     choose_method,
     describe_choices,
     fetch,
@@ -99,7 +99,7 @@ def main(args: Sequence[str], *, about: Callable[[str, Mapping[str, float]], dic
     that the run belongs to."""
     chosen, options = read(args)
     note("settings:", chosen.source)
-    check_folder(options.out, "--out")
+    check_folder(options)
     drawn = options.protocol in ("few-shot", "base-to-novel")
     if options.shots is not None and not drawn:
         raise ValueError(

@@ -21,7 +21,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
 
-from actionprompt.commands._shared import check_folder, check_least, err, fetch, note, parse, say
+from actionprompt.commands._outputs import check_folder
+from actionprompt.commands._shared import check_least, err, fetch, note, parse, say
 from actionprompt.page.settings import Settings
 
 PACKAGES = ("fastapi", "psutil", "uvicorn")
@@ -127,7 +128,7 @@ def _check(options: Options) -> None:
         number = getattr(options, name)
         if number is not None and not (number > 0 and math.isfinite(number)):
             raise ValueError(f"expected --{name.replace('_', '-')} above 0, got {number:g}")
-    check_folder(options.models, "--models")
+    check_folder(options, "models")
 
 
 def find_settings(options: Options) -> Settings:

@@ -10,9 +10,9 @@ from typing import Literal
 import tyro
 
 from actionprompt.clips import Broken
+from actionprompt.commands._outputs import check_folder
 from actionprompt.commands._shared import (
     bar,
-    check_folder,
     check_least,
     class_names,
     find_predictor,
@@ -75,7 +75,7 @@ def main(args: Sequence[str]) -> int:
     if options.engine == "local" and (options.ray_address is not None or options.actors != 1):
         raise ValueError("expected --actors and --ray-address with --engine ray alone")
     names = class_names(options.labels, options.labels_file)
-    check_folder(options.out, "--out")
+    check_folder(options)
     from actionprompt.apps import tag as engine  # imports torch, which --help does without
 
     source = engine.read(options.source, column=options.column, note=lambda line: note("note:", line))

@@ -3,6 +3,7 @@
 After NAME= come files, folders, globs, and spans of a long video in seconds or minutes, such as long.mp4@12.5-15 or
 long.mp4@1:02.5-1:10. Clips of nothing in particular, named none=, teach what is "none of these"."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,11 @@ from rich.table import Table
 from actionprompt import files
 from actionprompt.apps.teach import HeldOut, Taught, teach
 from actionprompt.apps.teach import parse as read_clips
+from actionprompt.commands._outputs import check_files, check_folder
 from actionprompt.commands._shared import (
     STDOUT,
     Clips,
     bar,
-    check_folder,
     fetch,
     note,
     out,
@@ -60,9 +61,8 @@ class Teach:
 def main(args: Sequence[str]) -> int:
     options = parse(Teach, args, "teach", __doc__)
     named = read_clips(options.classes)
-    check_folder(options.out, "--out")
-    if options.json not in (None, STDOUT):
-        files.check_output(options.json, "--json")
+    check_folder(options, apart=False)
+    check_files(options, "json", inputs=itertools.chain.from_iterable(named.values()))
     background = options.background or (NONE if NONE in named else None)
     classes = {**_of_folders(options.clips)}
     for name, paths in named.items():

@@ -16,10 +16,10 @@ from actionprompt import files
 from actionprompt.apps import timeline as engine
 from actionprompt.apps.timeline import Timeline, captions, film, picture, truth
 from actionprompt.clips import Broken, find_videos
+from actionprompt.commands._outputs import check_folder
 from actionprompt.commands._shared import (
     NONE,
     bar,
-    check_folder,
     class_names,
     find_predictor,
     note,
@@ -79,7 +79,7 @@ def main(args: Sequence[str]) -> int:
     options = parse(Options, args, "timeline", __doc__)
     paths = find_videos(options.videos, lambda line: note("note:", line))
     names = class_names(options.labels, options.labels_file)
-    check_folder(options.out, "--out")
+    check_folder(options, apart=False)
     stems = output_names(paths)
     if options.video:
         for path, stem in zip(paths, stems, strict=True):

@@ -7,11 +7,11 @@ from typing import Any
 
 from actionprompt import checkpoint, methods
 from actionprompt.clips import ClipList
+from actionprompt.commands._outputs import check_folder
 from actionprompt.commands._shared import (
     Chosen,
     Clips,
     bar,
-    check_folder,
     choose_method,
     describe_choices,
     fetch,
@@ -99,7 +99,7 @@ def is_finished(args: Sequence[str]) -> bool:
 def main(args: Sequence[str]) -> int:
     chosen, options = read(args)
     note("settings:", chosen.source)
-    check_folder(options.out, "--out")
+    check_folder(options)
     method, clips, facts = prepare(chosen, options)
     for line in tiny_warnings(method, (clip.path for clip in clips.clips)):
         note("warning:", line)

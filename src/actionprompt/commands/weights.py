@@ -7,7 +7,8 @@ from pathlib import Path
 import tyro
 from rich.table import Column, Table
 
-from actionprompt.commands._shared import bar, check_folder, note, out, parse, say
+from actionprompt.commands._outputs import check_folder
+from actionprompt.commands._shared import bar, note, out, parse, say
 from actionprompt.weights import AUTO, DEFAULT, FAMILIES, TINY, hub, load_clip
 from actionprompt.weights.known import KNOWN
 
@@ -37,7 +38,7 @@ def main(args: Sequence[str]) -> int:
 
 def get(options: Get) -> int:
     if options.out is not None:
-        check_folder(options.out, "--out")
+        check_folder(options)
     with bar(f"fetching {options.name}, MB") as progress:
         try:
             folder = hub.get(options.name, progress=lambda done, total: progress(done // 10**6, total // 10**6))

@@ -1,7 +1,8 @@
 """From a path to a `Prediction`."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from actionprompt import checkpoint, methods, video
 from actionprompt.backbone import CLIP, find_device
 from actionprompt.clips import Broken, Clip, listed
 from actionprompt.config import DataConfig, Fit, check_type, from_json, to_json, update
-from actionprompt.evaluation import pool_views, predict_clips, softmax
+from actionprompt.evaluation import check_whole, pool_views, predict_clips, softmax
 from actionprompt.layers import is_exporting
 from actionprompt.method import Features, Method
 from actionprompt.prediction import none_of_these
@@ -246,7 +247,7 @@ class Predictor:
 
         Raises:
             VideoDecodeError: it cannot be read.
-            ValueError: `top` below 1.
+            ValueError: no path, or `top` below 1.
         """
         ((_, result),) = self.predict_all([path], top=top, num_workers=0)
         if isinstance(result, Broken):
@@ -259,18 +260,23 @@ class Predictor:
         """Recognise many videos, in their order; one that cannot be read comes as `Broken`, in its place.
 
         Raises:
-            ValueError: one path in place of several, or `top` below 1; before the first video is read.
+            ValueError: one path in place of several, something else in place of a path, or a number out of its range;
+                before the first video is read.
         """
-        if isinstance(paths, str | Path):
-            raise ValueError(f"expected several paths, got one: {paths}; call predict, or predict_all([path])")
-        if top is not None and top < 1:
-            raise ValueError(f"expected top of at least 1, or None for all classes, got {top}")
+        one = isinstance(paths, str | bytes | os.PathLike)
+        if one or not isinstance(paths, Iterable):
+            got = f"one: {paths}" if one else repr(paths)
+            raise ValueError(f"expected several paths, got {got}; call predict, or predict_all([path])")
+        if top is not None:
+            check_whole(top, 1, "top", "None for all classes")
+        check_whole(num_workers, 0, "num_workers")
+        check_whole(batch_size, 1, "batch_size")
         return self._predict_all(paths, top, num_workers, batch_size)
 
     def _predict_all(
         self, paths: Iterable[str | Path], top: int | None, num_workers: int, batch_size: int
     ) -> Iterator[tuple[Path, Prediction | Broken]]:
-        clips = [Clip(key=str(path), path=Path(path), label=0) for path in paths]
+        clips = [_clip(path) for path in paths]
         answers = predict_clips(
             self.method, clips, self.config, device=self.device, num_workers=num_workers, batch_size=batch_size,
             head=self._head, to_probabilities=self._to_probabilities,
@@ -312,6 +318,13 @@ class Predictor:
             yield f"{seen_of}; a timeline (`actionprompt timeline`) says what happens when"
 
 
+def _clip(path: str | Path) -> Clip:
+    """A video without a label."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"expected the path of a video as a str or Path, got {path!r}")
+    return Clip(key=str(path), path=Path(path), label=0)
+
+
 def _trained(method: Method) -> bool:
     """Whether it has weights of its own. That of the base class, since a method may have none to save while it is asked
     for other names than those of training."""
@@ -335,8 +348,8 @@ def _on(device: torch.device, features: Features) -> Features:
 def load(
     path: str | Path,
     *,
-    class_names: Sequence[str] | None = None,
-    class_names_zh: Sequence[str] | None = None,
+    class_names: Iterable[str] | None = None,
+    class_names_zh: Iterable[str] | None = None,
     backbone: str | Path | CLIP | None = None,
     fit: Fit | None = None,
     none: bool | None = False,
@@ -353,9 +366,9 @@ def load(
             for one, or a precision that is not to be had here.
     """
     clip, place = (backbone, None) if isinstance(backbone, CLIP) else (None, backbone)
-    method, manifest = checkpoint.load(
-        path, clip=clip, backbone=place, class_names=class_names, class_names_zh=class_names_zh
-    )
+    names = listed(class_names) if class_names is not None else None
+    names_zh = tuple(class_names_zh) if class_names_zh is not None else None
+    method, manifest = checkpoint.load(path, clip=clip, backbone=place, class_names=names, class_names_zh=names_zh)
     config = from_json(DataConfig, manifest["data"]) if "data" in manifest else DataConfig()
     if fit is not None:
         config = update(config, {"fit": fit})

@@ -6,7 +6,6 @@ All reported numbers are measured during the run. The report is one folder: `rep
 """
 
 import html
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +30,8 @@ from actionprompt.training import Step
 from actionprompt.weights import TINY, load_clip
 
 METHOD, SHOTS = "seeing_in_flowing", 4
+TITLE = "<title>ActionPrompt demo</title>"
+IMAGES = ("clips.png", "predicted.png", "summary.png", "kinds.png", "loss.png", "confusion.png", "classes.png")
 KINDS = {
     "reversible": "reversible (all names)",
     "cyclic": "cyclic (all names)",
@@ -76,10 +77,8 @@ def demo(
         ValueError: `folder` is not empty and does not contain the report of an earlier demo.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / "report.html").is_file():
-        raise ValueError(f"{folder} contains other files; give an empty folder for the demo")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
     seconds: dict[str, float] = {}
     began = time.perf_counter()
 
@@ -136,6 +135,18 @@ def demo(
     _write_report(outcome, folder)
     lap("drawing the report")
     return outcome
+
+
+def _clear(folder: Path) -> None:
+    """Delete an earlier demo; of a folder with anything else in it, nothing."""
+    report = folder / "report.html"
+    ours = not report.exists() or TITLE in report.read_text(encoding="utf-8", errors="replace")
+    inside = {path.name for path in (folder / "run").glob("*")}
+    ours = ours and inside <= {"model", "log.jsonl", "tensorboard", "checkpoints"}
+    if not ours or not {path.name for path in folder.iterdir()} <= {*IMAGES, "report.html", "run"}:
+        raise ValueError(f"{folder} contains other files; give an empty folder for the demo")
+    for path in folder.iterdir():
+        files.delete(path)
 
 
 def reversible(clips: ClipList) -> ClipList:
@@ -272,7 +283,7 @@ def _write_report(outcome: Outcome, folder: Path) -> None:
     top = [row([label, f"{100 * score:.1f} %"]) for label, score in zip(prediction.labels, prediction.scores)]
     stages = [row([stage, f"{value:.1f} s"]) for stage, value in outcome.seconds.items()]
     before, after = outcome.zero_shot.metrics, outcome.trained.metrics
-    page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>ActionPrompt demo</title>
+    page = f"""<!doctype html><html lang="en"><meta charset="utf-8">{TITLE}
 <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}
 table{{border-collapse:collapse;margin:1rem 0}}td,th{{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}}
 img{{max-width:100%}}</style>

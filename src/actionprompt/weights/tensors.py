@@ -1,6 +1,7 @@
 """Files of weights, read as data: safetensors, and what torch.save and torch.jit.save write. No code of a file runs."""
 
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ def read(path: Path) -> Any:
             return load_file(path)
         if archive.is_zip(path):
             return archive.read(path)
-        with torch.serialization.safe_globals([OPTIONS]):
+        with torch.serialization.safe_globals([OPTIONS]), warnings.catch_warnings(action="ignore"):
             found = torch.load(path, map_location="cpu", weights_only=True)  # before version 1.6 torch wrote no zip
         if sum(tensor.numel() * tensor.itemsize for tensor in _tensors(found)) > archive.SHARED * path.stat().st_size:
             raise archive.Refused("states more numbers than the file has")
@@ -46,8 +47,11 @@ def read(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read as weights: {error}; get the file again") from None
     except Exception as error:  # torch, zipfile and pickletools raise a dozen kinds here
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:100]
-        if code := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+        if code := re.search(r"Unsupported global:? (?:GLOBAL )?(\S+)", str(error), re.IGNORECASE):
             reason = f"it holds {code[1]}, and reading that would run code"
+            raise ValueError(f"{path} cannot be read as weights: {reason}") from None
+        if "Unsupported operand" in str(error):
+            reason = "it is a pickle that torch.save did not write, and reading that could run code"
             raise ValueError(f"{path} cannot be read as weights: {reason}") from None
         raise ValueError(
             f"{path} cannot be read as weights: it is damaged, cut or another kind of file ({reason}); get it again"

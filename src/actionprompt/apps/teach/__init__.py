@@ -24,9 +24,9 @@ from actionprompt import checkpoint, features, files, methods
 from actionprompt.apps.teach import examples, held_out
 from actionprompt.apps.teach.examples import parse
 from actionprompt.apps.teach.held_out import HeldOut, NoneOfThese, Point
-from actionprompt.backbone import CLIP, default_device
+from actionprompt.backbone import CLIP, find_device
 from actionprompt.clips import ClipList, some
-from actionprompt.config import DataConfig, Progress, TrainConfig, to_json
+from actionprompt.config import DataConfig, Progress, TrainConfig, check_type, to_json
 from actionprompt.features import CachedFeatures
 from actionprompt.method import Method
 from actionprompt.store import Rows
@@ -115,8 +115,12 @@ def teach(
     Raises:
         ValueError: fewer than two classes, a class without clips, a clip that does not exist, is given twice or cannot
             be read, a folder that already contains a model, another process that writes to it, or a model to add to
-            that has no features, or another backbone or other data options than are given.
+            that has no features, or another backbone or other data options than are given, no such device, or
+            arguments of another type.
     """
+    check_type(config, TrainConfig, "config")
+    if data_config is not None:
+        check_type(data_config, DataConfig, "data_config")
     with files.one_writer(out):
         return _teach(
             clips, Path(out), backbone=backbone, background=background, add_to=add_to, keep_features=keep_features,
@@ -129,6 +133,7 @@ def _teach(
     add_to: str | Path | None, keep_features: bool, data_config: DataConfig | None, config: TrainConfig,
     device: torch.device | str | None, on_encode: Progress | None, on_step: Progress | None,
 ) -> Taught:  # fmt: skip
+    here = find_device(device)
     if (out / "model" / checkpoint.MANIFEST).exists():
         raise ValueError(f"{out} already contains a model; choose another folder, or delete it to teach again")
     new = examples.as_list(clips)
@@ -152,7 +157,7 @@ def _teach(
         _check_same(method, kept, add_to)
     began = time.perf_counter()
     encoded = features.cached(
-        method, new.clips, data_config, device=device or default_device(), num_workers=config.num_workers,
+        method, new.clips, data_config, device=here, num_workers=config.num_workers,
         mixed_precision=config.mixed_precision, progress=on_encode,
     )  # fmt: skip
     if encoded.broken:

@@ -60,10 +60,16 @@ def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
     model lists them and may be given away.
 
     Raises:
-        ValueError: a class without clips, or a clip that does not exist, is given twice (by its file or as a copy), or
-            overlaps another span.
+        ValueError: no clips by class name, a class without clips, or a clip that does not exist, is given twice (by its
+            file or as a copy), or overlaps another span.
     """
+    if not isinstance(clips, Mapping) or not clips:
+        got = "an empty one" if isinstance(clips, Mapping) else type(clips).__name__
+        raise ValueError(
+            f"expected a dict of clips by class name, got {got}; write {{'waving': ['a.mp4', 'b.mp4'], ...}}"
+        )
     made: list[tuple[Path, Any, int]] = []
+    as_given: list[tuple[str | Path, Span | None]] = []
     for label, (name, paths) in enumerate(clips.items()):
         if isinstance(paths, str | Path):
             raise ValueError(f"{name}: expected a list of clips, got one string; write [{str(paths)!r}]")
@@ -78,7 +84,8 @@ def as_list(clips: Mapping[str, Sequence[str | Path]]) -> ClipList:
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
             made += [(Path(os.path.abspath(video)), span, label) for video in found]
-    check_different((path, span) for path, span, _ in made)
+            as_given += [(path if video == Path(path).expanduser() else video, span) for video in found]
+    check_different(as_given)
     _check_contents((path, span) for path, span, _ in made)
     shared = os.path.commonpath([path.parent for path, _, _ in made])
     keyed = (
