@@ -166,11 +166,14 @@ def test_a_pipe_in_a_list_is_a_clip_that_cannot_be_read(here, capsys):
         identity(here / "p.mp4")
     with Path("list.csv").open("a") as file:
         file.write(f"{here}/p.mp4,run\n")
-    code, text = answer("eval m --clips.dataset csv --clips.root list.csv --num-workers 0 --on-training-clips", capsys)
+    given = "--clips.dataset csv --clips.root list.csv"
+    code, text = answer(f"eval m {given} --num-workers 0 --on-training-clips --json o.json", capsys)
     assert code == 1
     assert "p.mp4" in text
-    code, text = answer(f"{TRAIN} --train.max-broken 1 --clips.dataset csv --clips.root list.csv --out f", capsys)
+    assert json.loads(Path("o.json").read_text())["broken"][0]["key"] == "p.mp4"
+    code, text = answer(f"{TRAIN} --train.max-broken 1 {given} --out f", capsys)
     assert code == 1, "as whenever something was left out"
+    assert json.loads(Path("f/model/manifest.json").read_text())["broken"] == ["p.mp4"]
     lines = Path("f/model/clips.txt").read_text().splitlines()
     assert sorted(line.split("\t")[0] == "-" for line in lines) == [False] * 4 + [True]
 

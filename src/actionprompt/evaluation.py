@@ -16,7 +16,7 @@ from torch import Tensor
 
 from actionprompt import records
 from actionprompt.backbone import find_device
-from actionprompt.clips import Broken, Clip, ClipList
+from actionprompt.clips import Broken, Clip, ClipList, public_key
 from actionprompt.config import DataConfig, Precision, Progress, check_type, to_json
 from actionprompt.features import autocast, cached, encode_clips
 from actionprompt.method import Features, Method, check_frames, check_method
@@ -222,7 +222,7 @@ def to_record(report: Report, *, seed: int, started: float, **facts: Any) -> dic
         **report.facts,
         **facts,
         "metrics": _defined(to_json(report.metrics)),
-        "broken": to_json(report.broken),
+        "broken": [{**to_json(item), "key": public_key(item.key)} for item in report.broken],
     }
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from actionprompt import checkpoint, data, features, files, records, resume, transforms
 from actionprompt.backbone import find_device
-from actionprompt.clips import Broken, ClipList, Position, hold_out
+from actionprompt.clips import Broken, ClipList, Position, hold_out, public_key
 from actionprompt.config import NO_AUGMENTATION, DataConfig, Progress, TrainConfig, check_type, to_json
 from actionprompt.method import Method, check_frames, check_method
 from actionprompt.resume import LOG
@@ -209,7 +209,7 @@ def _train(
     if stored is not None:
         broken.update((item.key, item) for item in stored.broken)
     if accelerator.is_main_process:
-        entries = {**run, "broken": sorted(broken), "provenance": records.provenance(seed=config.seed)}
+        entries = {**run, "broken": sorted(map(public_key, broken)), "provenance": records.provenance(seed=config.seed)}
         checkpoint.save(
             folder / "model", method, trained_clips=(*clips.clips, *start.dropped_clips),
             **{k: v for k, v in entries.items() if k not in _IN_MANIFEST},
