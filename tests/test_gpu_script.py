@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,7 @@ def test_a_process_that_takes_too_long_is_killed(tmp_path):
     assert __main__._finish(tmp_path / "gpu_large.json", "large", None)["cut"]
 
 
+@pytest.mark.skipif(find_spec("pip") is None, reason="an environment of uv has no pip")
 def test_missing_libraries_come_from_wheels(tmp_path):
     pyproject, wheels, site = tmp_path / "pyproject.toml", tmp_path / "wheels", tmp_path / "site"
     pyproject.write_text('[project]\ndependencies = ["torch>=2.6", "nowhere_at_all>=1.2", "tyro>=99"]\n')

@@ -616,7 +616,7 @@ def test_wrong_configuration_is_named(as_users_call, wrong, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"resize_side": 223}, "resize_side of at least 224, the crop it is stated for, got 223"),
+        ({"resize_side": 223}, "expected resize_side of 224 to 10000, got 223"),
         (
             {"resize_side": 256, "fit": "letterbox"},
             "expected resize_side=None with fit='letterbox', got 256; choose fit='crop' .--data.fit crop",

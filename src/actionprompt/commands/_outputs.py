@@ -38,11 +38,11 @@ def check_folder(options: Any, name: str = "out", *, typed: str = "", apart: boo
         ValueError: an input, a file where a folder is expected, or a place that cannot be written to.
     """
     path, option = getattr(options, name), typed or _typed(name)
-    if apart:
-        _check_alone(options, option, path)
     there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():
         raise ValueError(f"{option}: expected a folder, but {there} is none")
+    if apart:
+        _check_alone(options, option, path)
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"{option}: {path} cannot be written (no permission in {there})")
 

@@ -77,9 +77,9 @@ class Table:
         fields = [pa.field(name, pa.string(), nullable=name not in ("path", "status")) for name in COLUMNS[:4]]
         fields.append(pa.field("score", pa.float32()))
         told = {b"labels": json.dumps(names, ensure_ascii=False).encode("utf-8", "backslashreplace")}
-        fields.append(pa.field("scores", pa.list_(pa.float32(), len(names)), metadata=told))
+        fields.append(pa.field("scores", pa.list_(pa.float32()), metadata=told))
         if self.width is not None:
-            fields.append(pa.field("embedding", pa.list_(pa.float16(), self.width)))
+            fields.append(pa.field("embedding", pa.list_(pa.float16())))
         return pa.schema(fields)
 
     def write(self, part: int, texts: Sequence[str], answers: Sequence[Answers]) -> int:
@@ -131,12 +131,12 @@ COLUMNS = ("path", "status", "error", "label")
 
 
 def _vectors(rows: np.ndarray, good: np.ndarray) -> Any:
-    """A fixed-size list per row, null where a row could not be read."""
+    """`rows` are those of the `good`; the others are null. The lists are not of fixed size, since pyarrow up to 21 at
+    least cannot read such columns with nulls back from Parquet."""
     import pyarrow as pa
 
-    filled = np.zeros((len(good), rows.shape[1]), rows.dtype)
-    filled[good] = rows
-    return pa.FixedSizeListArray.from_arrays(pa.array(filled.ravel()), rows.shape[1], mask=pa.array(~good))
+    ends = np.concatenate([[0], np.cumsum(good)]) * rows.shape[1]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(rows.ravel()), mask=pa.array(~good))
 
 
 def table_of(folder: Path, rows: int, part_rows: int, run: str, predictor: Predictor, width: int | None) -> Table:
