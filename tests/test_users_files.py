@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actionprompt import commands, methods
+from actionprompt import commands, methods, resume
 from actionprompt.backbone.text import ON_TEXTS
 from actionprompt.clips import identity
 from actionprompt.commands import _shared
@@ -100,6 +100,29 @@ def test_results_take_the_place_of_earlier_results(here, capsys):
         code, text = answer(f"{PREDICT} --labels a,b --json o.json --csv o.csv --top {top}", capsys)
         assert code == 0, text
         assert len(json.loads(Path("o.json").read_text())["predictions"][0]["labels"]) == top
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".vtt", ".png"])
+def test_a_timeline_overwrites_no_file_next_to_its_video(suffix, here, capsys):
+    path = Path("a").with_suffix(suffix)
+    path.write_text('{"mine": 1}')
+    command = "timeline a.mp4 --labels waving,clapping --backbone random:nano --out ."
+    code, text = answer(command, capsys)
+    assert code == 2
+    assert f"--out: {path} is there and of no earlier timeline; name another folder" in text
+    assert path.read_text() == '{"mine": 1}'
+    path.unlink()
+    for _ in range(2):
+        code, text = answer(command, capsys)
+        assert code == 0, text
+
+
+def test_a_checkpoint_that_was_being_deleted_goes_and_one_with_other_files_stays(tmp_path):
+    for name in ("step-00000001/trained.safetensors", "step-00000002/mine.txt", "step-00000002/manifest.json"):
+        (tmp_path / "checkpoints" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "checkpoints" / name).touch()
+    resume.delete_checkpoints(tmp_path)
+    assert sorted(tree(tmp_path)) == ["checkpoints/step-00000002/manifest.json", "checkpoints/step-00000002/mine.txt"]
 
 
 # Folders --------------------------------------------------------------------------------------------------------------

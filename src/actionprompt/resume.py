@@ -125,11 +125,13 @@ def check_finished(folder: Path, run: dict[str, Any]) -> None:
 
 
 def delete_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints of a run folder, and their folder unless somebody else has something in it."""
+    """Delete the checkpoints of a run folder, also those that a killed process had begun to delete, and their folder
+    unless somebody else has something in it."""
     checkpoints = folder / "checkpoints"
     files.sweep(checkpoints)
-    for path in (*checkpoints.glob(f"{STEPS}/{MANIFEST}"), *checkpoints.glob("clips-*.json")):
-        files.delete(path.parent if path.name == MANIFEST else path)
+    for path in (*checkpoints.glob(STEPS), *checkpoints.glob("clips-*.json")):
+        if path.is_file() or {inside.name for inside in path.iterdir()} <= {WEIGHTS, OPTIMIZER, MANIFEST}:
+            files.delete(path)
     if checkpoints.is_dir() and not any(checkpoints.iterdir()):
         checkpoints.rmdir()
 

@@ -60,9 +60,12 @@ def write_folder(
             (temporary / name).write_bytes(text.encode("utf-8", "surrogateescape"))
         hashes = {name: files.sha256(temporary / name) for name in (*tensors, *texts) if name != card.FILE}
         for other in path.iterdir() if path.is_dir() else ():
-            if other.name not in {*hashes, MANIFEST, WEIGHTS, TRAINED_CLIPS, card.FILE}:
-                copy = shutil.copytree if other.is_dir() else shutil.copy2
-                copy(other, temporary / other.name)
+            if other.name in {*hashes, MANIFEST, TRAINED_CLIPS, card.FILE}:
+                continue
+            if other.is_dir() and not other.is_symlink():
+                shutil.copytree(other, temporary / other.name, symlinks=True)
+            else:
+                shutil.copy2(other, temporary / other.name, follow_symlinks=False)
         files.write_json(temporary / MANIFEST, {**manifest, "files_sha256": hashes}, indent=2)
 
 
@@ -176,7 +179,8 @@ def seen_in_training(model: str | Path, clips: ClipList) -> list[str] | None:
     path = Path(manifest["folder"]) / TRAINED_CLIPS
     if not path.is_file():
         return None
-    if files.sha256(path) != manifest.get("files_sha256", {}).get(TRAINED_CLIPS, files.sha256(path)):
+    saved = manifest.get("files_sha256", {}).get(TRAINED_CLIPS)  # the first models have no hash of it
+    if saved is not None and files.sha256(path) != saved:
         raise ValueError(f"{path} is damaged, or was changed after it was saved; get it again, or delete it")
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n").split("\n")
     trained = {line.partition("\t")[0] for line in lines} - {UNKNOWN}

@@ -52,8 +52,8 @@ def _typed(name: str) -> str:
 
 
 def _check_alone(options: Any, option: str, path: Path, inputs: Iterable[str | Path] = ()) -> None:
-    given = [*_paths(options), *(("", Path(other)) for other in inputs)]
     real = Path(os.path.realpath(path))
+    given = [*_paths(options), *(("", Path(other)) for other in inputs if real.exists())]  # a new file is no input
     found = [(name, Path(os.path.realpath(other))) for name, other in given]
     if sum(other == real for _, other in found) > 1:
         raise ValueError(f"{option}: {path} is an input, or another output, too; give another name")

@@ -33,6 +33,10 @@ from actionprompt.config import to_json
 from actionprompt.video import VideoDecodeError
 
 SUMMARY, MEASURED = "summary.csv", "measured.json"
+SUFFIXES = (".json", ".csv", ".vtt", ".png")
+"""Of the files of a video, in the order in which they are written."""
+BEGIN = b'{\n "path": '
+"""Of a timeline's JSON."""
 MOST_ROWS = 40
 """Segments of one video that are printed; its CSV has all."""
 
@@ -81,6 +85,7 @@ def main(args: Sequence[str]) -> int:
     names = class_names(options.labels, options.labels_file)
     check_folder(options, apart=False)
     stems = output_names(paths)
+    _check_free(options.out, stems)
     if options.video:
         for path, stem in zip(paths, stems, strict=True):
             if os.path.realpath(_named(options.out / stem, ".mp4")) == os.path.realpath(path):
@@ -158,12 +163,21 @@ def _named(stem: Path, suffix: str) -> Path:
     return stem.with_name(stem.name + suffix)
 
 
+def _check_free(folder: Path, stems: Sequence[str]) -> None:
+    """Raise ValueError where a file of this name is there, but no earlier timeline: subtitles next to their video."""
+    for stem in stems:
+        there = [path for suffix in SUFFIXES if (path := _named(folder / stem, suffix)).exists()]
+        if there and (there[0].suffix != SUFFIXES[0] or not there[0].read_bytes().startswith(BEGIN)):
+            raise ValueError(f"--out: {there[0]} is there and of no earlier timeline; name another folder")
+
+
 def _write(answer: Timeline, stem: Path) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(_named(stem, ".json"), captions.as_json(answer), indent=1)
-    files.write_text(_named(stem, ".csv"), captions.as_csv(answer))
-    files.write_text(_named(stem, ".vtt"), captions.as_vtt(answer))
-    picture.draw(answer, _named(stem, ".png"))
+    json, csv, vtt, png = (_named(stem, suffix) for suffix in SUFFIXES)
+    files.write_json(json, captions.as_json(answer), indent=1)
+    files.write_text(csv, captions.as_csv(answer))
+    files.write_text(vtt, captions.as_vtt(answer))
+    picture.draw(answer, png)
 
 
 def segments_table(answer: Timeline) -> Table:
